@@ -1,0 +1,97 @@
+#include "client/cli/spec_options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "chunkkv/kernels/status.h"
+#include "service/base/status_macros.h"
+
+namespace chunkkv::cli {
+namespace {
+
+// Resolves a name by `from_name`; unset stays unset.
+template <typename Value, typename FromName>
+absl::Status Resolve(const std::optional<std::string>& text, const char* flag, const char* reason, FromName from_name,
+                     std::optional<Value>* value) {
+  if (!text) return absl::OkStatus();
+  *value = from_name(*text);
+  if (value->has_value()) return absl::OkStatus();
+  return InvalidArgument(reason, std::string("--") + flag + " is unknown: " + text->substr(0, 64));
+}
+
+}  // namespace
+
+void SpecOptions::AddTo(CLI::App& app) {
+  const std::string group = "Compaction";
+  app.add_option("--policy", policy_, "full, chunk_kv, snap_kv, h2o or streaming_llm")->group(group);
+  app.add_option("--keep-ratio", keep_ratio_, "share of the tokens kept, window and sinks included")->group(group);
+  app.add_option("--max-tokens", max_tokens_, "tokens kept, instead of --keep-ratio")->group(group);
+  app.add_option("--chunk-length", chunk_length_, "tokens a chunk [10]")->group(group);
+  app.add_option("--window-length", window_length_, "tokens of the observation window [32]")->group(group);
+  app.add_option("--reuse-group", reuse_group_, "consecutive layers that share kept positions [1]")->group(group);
+  app.add_option("--group-score", group_score_, "who chooses for a group: leader or sum [leader]")->group(group);
+  app.add_option("--leaders", leaders_, "the leader of each group, as 0,2,4 [each group's first layer]")
+      ->delimiter(',')
+      ->group(group);
+  app.add_option("--chunk-reduce", chunk_reduce_, "score of a chunk: sum, mean or max [sum]")->group(group);
+  app.add_option("--pool", pool_, "width of average pooling, odd [1; snap_kv 5]")->group(group);
+  app.add_option("--sink-tokens", sink_tokens_, "first tokens that are always kept [0; streaming_llm 4]")->group(group);
+  app.add_option("--recent-ratio", recent_ratio_, "h2o: share of the budget kept as most recent [0.5]")->group(group);
+  app.add_option("--budget-multiple", budget_multiple_, "the budget is made a multiple of this [1]")->group(group);
+  app.add_option("--min-retained-mass", min_retained_mass_, "guardrail: least retained mass of every scored layer")
+      ->group(group);
+  app.add_option("--on-low-mass", on_low_mass_, "below it: fail, raise_budget or keep_full [fail]")->group(group);
+  app.add_option("--max-raised-tokens", max_raised_tokens_, "raise_budget: most tokens kept [the prompt]")
+      ->group(group);
+}
+
+absl::StatusOr<CompactionSpec> SpecOptions::Spec(int32_t layer_count, std::vector<int32_t> chunk_starts) const {
+  if (policy_.empty()) return InvalidArgument("BAD_POLICY", "--policy is required");
+  CompactionSpec spec;
+  std::optional<Policy> policy;
+  CHUNKKV_RETURN_IF_ERROR(Resolve(std::optional(policy_), "policy", "BAD_POLICY", PolicyFromName, &policy));
+  spec.policy = *policy;
+  spec.keep_ratio = keep_ratio_;
+  spec.max_tokens = max_tokens_;
+  spec.chunk_length = chunk_length_;
+  spec.window_length = window_length_;
+  spec.reuse_group = reuse_group_;
+  CHUNKKV_RETURN_IF_ERROR(
+      Resolve(group_score_, "group-score", "BAD_GROUP_SCORE", GroupScoreFromName, &spec.group_score));
+  CHUNKKV_RETURN_IF_ERROR(
+      Resolve(chunk_reduce_, "chunk-reduce", "BAD_CHUNK_REDUCE", ChunkReduceFromName, &spec.chunk_reduce));
+  CHUNKKV_RETURN_IF_ERROR(
+      Resolve(on_low_mass_, "on-low-mass", "BAD_ON_LOW_MASS", OnLowMassFromName, &spec.on_low_mass));
+  spec.sink_tokens = sink_tokens_;
+  spec.pool = pool_;
+  spec.recent_ratio = recent_ratio_;
+  spec.budget_multiple = budget_multiple_;
+  spec.min_retained_mass = min_retained_mass_;
+  spec.max_raised_tokens = max_raised_tokens_;
+  spec.chunk_starts = std::move(chunk_starts);
+  if (leaders_.empty()) return spec;
+
+  const int32_t length = reuse_group_.value_or(1);
+  if (length < 1 || (spec.group_score && *spec.group_score == GroupScore::kSum)) {
+    return InvalidArgument("BAD_LEADERS", "--leaders need --reuse-group of at least 1 and --group-score leader");
+  }
+  for (int32_t first = 0; first < layer_count; first += std::min(length, layer_count - first)) {
+    const size_t index = spec.groups.size();
+    if (index >= leaders_.size()) break;
+    spec.groups.push_back({first, std::min(length, layer_count - first), leaders_[index]});
+  }
+  const int64_t group_count = (int64_t{layer_count} + length - 1) / length;
+  if (static_cast<int64_t>(leaders_.size()) != group_count) {
+    return InvalidArgument("BAD_LEADERS",
+                           "--leaders must name one layer for each of " + std::to_string(group_count) + " groups");
+  }
+  for (const ReuseGroup& reuse : spec.groups) {
+    if (reuse.leader < reuse.first_layer || reuse.leader >= reuse.first_layer + reuse.layer_count) {
+      return InvalidArgument("BAD_LEADERS",
+                             "--leaders: layer " + std::to_string(reuse.leader) + " is outside its group of layers");
+    }
+  }
+  return spec;
+}
+
+}  // namespace chunkkv::cli

@@ -1,0 +1,70 @@
+// Puts what GetCache streams bring into place and verifies it, for one entry and any number of streams.
+#ifndef CHUNKKV_CLIENT_CPP_ENTRY_RECEIVER_H_
+#define CHUNKKV_CLIENT_CPP_ENTRY_RECEIVER_H_
+
+#include <grpcpp/support/slice.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "chunkkv/client/types.h"
+#include "chunkkv/v1/get.pb.h"
+#include "service/base/mutex.h"
+
+namespace chunkkv::client {
+
+// The first header settles the entry and its memory; every stream then brings whole layers of it. Methods may be
+// called from several threads, each layer from one of them.
+class EntryReceiver {
+ public:
+  explicit EntryReceiver(const GetRequest& request) : request_(request) {}
+
+  // A header of a stream of layers [first, first + count); `is_first` opens the entry with layers [begin, end).
+  // Errors: DATA_LOSS, RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, OUT_OF_MEMORY), whatever on_header says.
+  absl::Status Open(const v1::GetHeader& header, int32_t begin, int32_t end);
+  absl::Status CheckSame(const v1::GetHeader& header) const;
+
+  // A message that is a part. Errors: DATA_LOSS (PART_CHECKSUM, BAD_REPLY).
+  absl::Status TakePart(const std::vector<grpc::Slice>& slices);
+  // All of the layer's bytes are there: verifies and hands it on. Errors: DATA_LOSS, whatever on_layer says.
+  absl::Status EndLayer(const v1::LayerEnd& end);
+
+  // The layers that are wanted: those of the entry, or the part of them that was asked for.
+  int32_t begin_layer() const { return begin_; }
+  int32_t end_layer() const { return end_; }
+  const EntryHeader& header() const { return entry_.header; }
+  // Errors: DATA_LOSS (INCOMPLETE) where a layer has not ended.
+  absl::StatusOr<CachedEntry> Finish();
+
+ private:
+  struct Tensor {
+    TensorSpec spec;
+    int64_t row_count = 0;  // per-token tensors
+    int64_t size_bytes = 0;
+    int64_t received_bytes = 0;
+    std::byte* data = nullptr;
+    Bytes16 committed_digest{};
+    bool is_derived = false;  // a token range, or keys re-rotated: not the bytes that were committed
+  };
+  struct Layer {
+    std::vector<Tensor> tensors;
+    bool has_ended = false;
+  };
+
+  absl::Status PlaceTensors();
+  Layer* FindLayer(int32_t layer);
+
+  const GetRequest& request_;
+  CachedEntry entry_;
+  int32_t begin_ = 0;
+  int32_t end_ = 0;
+  std::vector<Layer> layers_;  // of [begin_, end_)
+  Mutex hand_over_mutex_;      // callbacks never overlap
+};
+
+}  // namespace chunkkv::client
+
+#endif  // CHUNKKV_CLIENT_CPP_ENTRY_RECEIVER_H_

@@ -1,0 +1,108 @@
+"""What put and get are given, as values shared by both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import _enums
+from ._begin import AnyLayer, PutRequest, ScoreDeclaration, milliseconds
+from ._get import Expected
+from ._put import PutConversation
+from .errors import InvalidArgument
+from .identity import ModelIdentity, PromptKey, Shard, prompt_of, variant_of
+from .layers import AttentionRun, Rope, VerbatimRun
+from .operations import Model, accept_to_wire, model_ref
+from .spec import EXACT, CompactionSpec
+from .v1 import get_pb2
+
+
+@dataclass(frozen=True)
+class GetCall:
+    """A get: its request, and what the reply must be of."""
+
+    request: get_pb2.GetCacheRequest
+    expected: Expected
+    timeout: float | None
+
+
+def get_call(*, model: Model, tokens: Any = None, key: bytes | PromptKey | None = None,
+             accept: str | bytes | CompactionSpec | None = None, spec: CompactionSpec | None = None,
+             shard: Shard = Shard(), block_extra: Sequence[bytes] = (), if_entry_id: bytes | None = None,
+             layers: range | None = None, tokens_range: range | None = None, positions: str = "original",
+             wait_seconds: float | None = None, lease_id: bytes = b"", timeout: float | None = None) -> GetCall:
+    """model: an identity, or its fingerprint. The prompt: tokens (with block_extra) or key.
+
+    accept: "exact" (default), "least_lossy", a spec, or a variant's 32 bytes; spec is another word for a spec accepted.
+    layers, tokens_range (of exact entries): served ranges. positions: "original", or "contiguous" for engines whose row
+    count is their position. wait_seconds: waits for a put in progress or not yet begun. timeout: of the whole call.
+
+    Errors: NotFound (a miss), OutOfRange, FailedPrecondition (CONTIGUOUS without RoPE, a token range of a compacted
+    entry), Aborted (the put waited for failed), DataLoss (what was received is not what was committed).
+    """
+    if spec is not None and accept is not None:
+        raise InvalidArgument("ACCEPT", "give accept or spec")
+    rule = spec if spec is not None else "exact" if accept is None else accept
+    if rule == EXACT or isinstance(rule, CompactionSpec) and rule.policy == "full":
+        rule = "exact"
+    prompt = prompt_of(tokens, key, block_extra)
+    request = get_pb2.GetCacheRequest(
+        **model_ref(model), shard=shard.to_wire(), prompt=prompt.to_wire(), accept=accept_to_wire(rule),
+        if_entry_id=if_entry_id or b"", lease_id=lease_id, wait_ms=milliseconds(wait_seconds, "wait_seconds"),
+        position_mode=_enums.to_wire(get_pb2.PositionMode, "POSITION_MODE_", positions, "positions"))
+    for name, span in (("layers", layers), ("tokens", tokens_range)):
+        if span is not None:
+            if span.step != 1:
+                raise InvalidArgument("BAD_RANGE", f"{name} needs a step of 1")
+            getattr(request, name).begin, getattr(request, name).end = span.start, span.stop
+    variant = None
+    if isinstance(rule, CompactionSpec):
+        variant = variant_of(rule)
+    elif isinstance(rule, (bytes, bytearray)):
+        variant = bytes(rule)
+    fingerprint = model.fingerprint() if isinstance(model, ModelIdentity) else bytes(model)
+    expected = Expected(fingerprint=fingerprint, key=prompt.key, variant=variant, entry_id=if_entry_id,
+                        exact=rule == "exact", positions=positions, layers=layers,
+                        tokens=tokens_range)
+    return GetCall(request, expected, timeout)
+
+
+@dataclass(frozen=True)
+class PutCall:
+    """A put: the conversation to have; layers is None where they come one by one."""
+
+    conversation: PutConversation
+    layers: Sequence[AnyLayer] | None
+    timeout: float | None
+
+
+def put_call(*, model: ModelIdentity, spec: CompactionSpec, layers: Sequence[AnyLayer] | None = None,
+             tokens: Any = None, key: bytes | PromptKey | None = None, token_count: int | None = None,
+             shard: Shard = Shard(), block_extra: Sequence[bytes] = (),
+             layout: Sequence[AttentionRun | VerbatimRun] | None = None, scores: ScoreDeclaration | None = None,
+             rope: Rope | None = None, positions: Any = None, select_then_send: bool = False,
+             ttl_seconds: float | None = None, pin_seconds: float | None = None, durability: str | None = None,
+             accept_lower_durability: bool = False, content_digest: bytes = b"", routing_key: str = "",
+             next_position: int | None = None, keys_contiguous: bool = False, required_features: Sequence[str] = (),
+             timeout: float | None = None) -> PutCall:
+    """layers: of the shard, all in order, for put; open_put takes them one by one.
+
+    The prompt: tokens (with block_extra) or key; token_count where neither these nor the layers tell it.
+
+    rope: of every layer without its own. select_then_send: the service chooses from scores, and only kept rows travel.
+    positions: kept token positions of an external put, one list, or one a reuse group; next_position, keys_contiguous:
+    as its rows have them. layout (and scores, where the policy scores): declared before the first layer exists, so that
+    the service answers at once whether the entry is stored already; without it every layer is like the first.
+    ttl_seconds, pin_seconds: life and first lease; durability: memory (default), local_disk or shared. content_digest:
+    of K and V as sent (content_digest_of). timeout: of the whole call.
+
+    Errors: InvalidArgument, FailedPrecondition (LOW_RETAINED_MASS), AlreadyExists (CONTENT_DIFFERS), ResourceExhausted.
+    """
+    request = PutRequest(
+        model=model, prompt=prompt_of(tokens, key, block_extra), spec=spec, token_count=token_count, shard=shard,
+        layout=layout, scores=scores, rope=rope, positions=positions, select_then_send=select_then_send,
+        ttl_seconds=ttl_seconds, pin_seconds=pin_seconds, durability=durability,
+        accept_lower_durability=accept_lower_durability, content_digest=content_digest, routing_key=routing_key,
+        next_position=next_position, keys_contiguous=keys_contiguous, required_features=required_features)
+    return PutCall(PutConversation(request), None if layers is None else tuple(layers), timeout)

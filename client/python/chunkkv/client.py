@@ -1,0 +1,317 @@
+"""The client for ordinary threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import grpc
+
+from . import _channel, errors, operations
+from ._begin import AnyLayer
+from ._channel import method
+from ._frames import decode_put_response
+from ._get import GetReader
+from ._put import HALF_CLOSE, Steps
+from ._requests import GetCall, PutCall, get_call, put_call
+from .operations import Operation
+from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
+from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
+
+T = TypeVar("T")
+
+
+def _error(call: Any) -> errors.Error:
+    return errors.from_call(call.code(), call.details(), call.trailing_metadata())
+
+
+class Client:
+    """A connection to one server. Thread-safe; use it in a with statement, or close it.
+
+    address: host:port, or any target of gRPC. credentials: grpc.ChannelCredentials, None for plain text. metadata: sent
+    with every call. options: gRPC channel options beyond the client's own.
+    """
+
+    def __init__(self, address: str, *, credentials: Any = None, metadata: Sequence[tuple[str, str]] = (),
+                 options: Sequence[tuple[str, Any]] = ()):
+        options = _channel.channel_options(options)
+        self._channel = (grpc.insecure_channel(address, options) if credentials is None
+                         else grpc.secure_channel(address, credentials, options))
+        self._metadata = tuple(metadata)
+        self._stub = kv_cache_service_pb2_grpc.KvCacheServiceStub(self._channel)
+        self._get_cache = self._channel.unary_stream(_channel.GET_CACHE)
+        self._put_cache = self._channel.stream_stream(_channel.PUT_CACHE)
+
+    def close(self) -> None:
+        """Ends all calls."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _put(self, call: PutCall) -> PutResult:
+        """Puts one entry."""
+        if call.layers is None:
+            raise errors.InvalidArgument("EMPTY_LAYOUT", "put needs layers; open_put takes them one by one")
+        stream = _PutStream(self._put_cache, call.timeout, self._metadata)
+        return stream.run(call.conversation.put(call.layers))
+
+    def _open_put(self, call: PutCall) -> PutSession:
+        """A put whose layers come one by one."""
+        if call.layers is not None:
+            raise errors.InvalidArgument("LAYERS", "open_put takes layers by send_layer")
+        return PutSession(call, _PutStream(self._put_cache, call.timeout, self._metadata))
+
+    def _get_layers(self, call: GetCall) -> LayerStream:
+        """Gets one entry layer by layer, so that decoding can start before the rest is there."""
+        rpc = self._get_cache(call.request.SerializeToString(), timeout=call.timeout, metadata=self._metadata)
+        return LayerStream(rpc, GetReader(call.expected))
+
+    def _get(self, call: GetCall) -> Entry:
+        """Gets one entry, whole and verified, or fails."""
+        with self._get_layers(call) as stream:
+            layers = tuple(stream)
+        return Entry(**vars(stream.header), layers=layers)
+
+    def _run(self, operation: Operation[T]) -> T:
+        try:
+            reply = getattr(self._stub, operation.rpc)(operation.request, timeout=operation.timeout,
+                                                       metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise _error(error) from error
+        return operation.parse(reply)
+
+    put = method(put_call, _put)
+    open_put = method(put_call, _open_put)
+    get = method(get_call, _get)
+    get_layers = method(get_call, _get_layers)
+    find = method(operations.find, _run)
+    find_longest_prefix = method(operations.find_longest_prefix, _run)
+    describe = method(operations.describe, _run)
+    describe_many = method(operations.describe_many, _run)
+    list_page = method(operations.list_page, _run)
+    pin = method(operations.pin, _run)
+    pin_many = method(operations.pin_many, _run)
+    unpin = method(operations.unpin, _run)
+    delete = method(operations.delete, _run)
+    delete_many = method(operations.delete_many, _run)
+    trim = method(operations.trim, _run)
+    capabilities = method(operations.capabilities, _run)
+    stats = method(operations.stats, _run)
+
+    def watch(self, *, after_sequence: int = 0, timeout: float | None = None) -> Watch:
+        """What is stored, removed and moved: from a snapshot on, or after a sequence number."""
+        request = catalog_pb2.WatchCachesRequest(after_sequence=after_sequence)
+        return Watch(self._stub.WatchCaches(request, timeout=timeout, metadata=self._metadata))
+
+    def list(self, *, fingerprint: bytes | None = None, page_size: int = 0,
+             timeout: float | None = None) -> Iterator[EntryInfo]:
+        """The caller's entries, page after page, of one model or all."""
+        token = ""
+        while True:
+            page, token = self.list_page(token, fingerprint=fingerprint, page_size=page_size, timeout=timeout)
+            yield from page
+            if not token:
+                return
+
+
+class LayerStream:
+    """The layers of one get, each verified before it is handed on. header is there from the beginning. Leaving the with
+    statement before the end cancels the get."""
+
+    def __init__(self, rpc: Any, reader: GetReader):
+        self._rpc, self._reader = rpc, reader
+        self._receive()
+        assert reader.header is not None  # no other message is taken first
+        self.header: EntryHeader = reader.header
+
+    def __iter__(self) -> LayerStream:
+        return self
+
+    def __next__(self) -> EntryLayer:
+        while True:
+            layer = self._receive()
+            if layer is not None:
+                return layer
+
+    def _receive(self) -> EntryLayer | None:
+        """The layer that the next message completed, if it did. StopIteration at the end."""
+        try:
+            raw = next(self._rpc)
+        except StopIteration:
+            self._reader.finish()
+            raise
+        except grpc.RpcError as error:
+            raise _error(error) from error
+        try:
+            return self._reader.feed(raw)
+        except errors.Error:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """Ends the get; what was not handed on is dropped."""
+        self._rpc.cancel()
+
+    def __enter__(self) -> LayerStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+class Watch:
+    """Events as they happen; cancel ends the iteration."""
+
+    def __init__(self, rpc: Any):
+        self._rpc = rpc
+        self._is_cancelled = False
+
+    def __iter__(self) -> Watch:
+        return self
+
+    def __next__(self) -> WatchEvent:
+        try:
+            return operations.watch_event(next(self._rpc))
+        except grpc.RpcError as error:
+            if self._is_cancelled:
+                raise StopIteration from None
+            raise _error(error) from error
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        self._rpc.cancel()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+class PutSession:
+    """A put in progress, of layers that come one by one; not thread-safe. Leaving the with statement without commit
+    leaves nothing behind."""
+
+    def __init__(self, call: PutCall, stream: _PutStream):
+        self._put, self._stream = call.conversation, stream
+        if self._put.is_declared:
+            stream.run(self._put.begin())
+
+    @property
+    def already_stored(self) -> bool:
+        """Whether layers need not be sent: known after the first one, or at once with a layout."""
+        return self._put.result is not None and self._put.result.already_stored
+
+    def send_layer(self, layer: AnyLayer) -> None:
+        self._stream.run(self._put.send_layer(layer))
+
+    def commit(self) -> PutResult:
+        return self._stream.run(self._put.commit())
+
+    def cancel(self) -> None:
+        self._stream.cancel()
+
+    def __enter__(self) -> PutSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+class _Outbox:
+    """Messages on their way from the caller's thread to gRPC's, two at a time."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._messages: deque[bytes] = deque()
+        self._is_finished = False
+        self._is_closed = False
+
+    def put(self, message: bytes) -> bool:
+        """Waits for room; False where the call has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or len(self._messages) < 2)
+            if self._is_closed:
+                return False
+            self._messages.append(message)
+            self._changed.notify_all()
+            return True
+
+    def finish(self) -> None:
+        """Nothing follows what was put."""
+        with self._changed:
+            self._is_finished = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """The call has ended."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> _Outbox:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._is_finished or self._messages)
+            if self._is_closed or not self._messages:
+                raise StopIteration
+            self._changed.notify_all()
+            return self._messages.popleft()
+
+
+class _PutStream:
+    """The I/O of one put; opened by the first message."""
+
+    def __init__(self, rpc: Any, timeout: float | None, metadata: Any):
+        self._rpc, self._options = rpc, {"timeout": timeout, "metadata": metadata}
+        self._outbox = _Outbox()
+        self._call: Any = None
+
+    def run(self, steps: Steps[T]) -> T:
+        try:
+            message = next(steps)
+            while True:
+                if message is None:
+                    message = steps.send(self._read())
+                else:
+                    self._write(message)
+                    message = next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        except BaseException:
+            self.cancel()
+            raise
+
+    def _write(self, message: bytes) -> None:
+        if self._call is None:
+            self._call = self._rpc(self._outbox, **self._options)
+            if not self._call.add_callback(self._outbox.close):
+                self._outbox.close()
+        if message == HALF_CLOSE:
+            self._outbox.finish()
+        elif not self._outbox.put(message):
+            while self._read() is not None:  # raises what the call ended with
+                pass
+            raise errors.Internal("ENDED_EARLY", "the server ended the put before it was over")
+
+    def _read(self) -> Any:
+        try:
+            return decode_put_response(next(self._call))
+        except StopIteration:
+            return None
+        except grpc.RpcError as error:
+            raise _error(error) from error
+
+    def cancel(self) -> None:
+        self._outbox.close()
+        if self._call is not None:
+            self._call.cancel()

@@ -1,0 +1,17 @@
+#ifndef CHUNKKV_KERNELS_CPU_SELECT_H_
+#define CHUNKKV_KERNELS_CPU_SELECT_H_
+
+#include "chunkkv/kernels/compactor.h"
+#include "kernels/common/scratch.h"
+
+namespace chunkkv::cpu {
+
+// Writes the kept positions and retained masses of one group. Finds the span at which the room is used up by repeated
+// halving, in expected linear time, then keeps all spans that come before it in (score descending, index ascending).
+void SelectPositions(const Plan& plan, const SelectTask& task, Scratch scratch);
+
+size_t SelectScratchBytes(const Plan& plan, const SelectTask& task);
+
+}  // namespace chunkkv::cpu
+
+#endif  // CHUNKKV_KERNELS_CPU_SELECT_H_

@@ -1,0 +1,87 @@
+#include "service/options.h"
+
+#include <CLI/CLI.hpp>
+#include <limits>
+
+#include "service/rpc/version.h"
+
+namespace chunkkv {
+namespace {
+
+constexpr int64_t kMaxMs = int64_t{365} * 24 * 3'600'000;
+
+// "4GiB", "512 MB", "1048576": KB, MB, GB, TB are powers of 1000, KiB and so on of 1024.
+CLI::Option* AddSize(CLI::App& app, const std::string& flag, uint64_t* size, const std::string& text,
+                     const std::string& variable) {
+  return app.add_option(flag, *size, text)
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->type_name("SIZE")
+      ->capture_default_str()
+      ->envname(variable);
+}
+
+}  // namespace
+
+std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_code) {
+  CommandLine line;
+  ServerOptions& server = line.server;
+  CLI::App app("Serves compacted KV caches over gRPC (chunkkv.v1.KvCacheService).", "chunkkv-server");
+  app.set_version_flag("--version", std::string("chunkkv-server ") + rpc::kServerVersion);
+  app.footer(
+      "Example: chunkkv-server --listen 127.0.0.1:7421 --host-memory 8GiB\n"
+      "Every option can also be set by its CHUNKKV_* variable; flags win.");
+  uint64_t host_memory = uint64_t{4} << 30;
+  uint64_t max_entry_bytes = 0;
+  uint64_t scrub_bytes = server.scrub_bytes_per_second;
+  app.add_option("--listen", server.listen, "Address to listen on; port 0 takes a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str()
+      ->envname("CHUNKKV_LISTEN");
+  app.add_flag("--insecure-listen", server.insecure_listen, "Allow an address other than loopback, without TLS")
+      ->envname("CHUNKKV_INSECURE_LISTEN");
+  AddSize(app, "--host-memory", &host_memory, "Budget of the host tier: entries and puts in flight",
+          "CHUNKKV_HOST_MEMORY");
+  AddSize(app, "--max-entry-bytes", &max_entry_bytes, "Largest entry; 0: the host tier's budget",
+          "CHUNKKV_MAX_ENTRY_BYTES");
+  app.add_option("--threads", server.thread_count, "Threads for compaction, and for requests; 0: one a core")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str()
+      ->envname("CHUNKKV_THREADS");
+  app.add_option("--idle-timeout-ms", server.rpc.idle_timeout_ms, "Puts and gets whose client does nothing end then")
+      ->check(CLI::Range(int64_t{1}, kMaxMs))
+      ->capture_default_str()
+      ->envname("CHUNKKV_IDLE_TIMEOUT_MS");
+  app.add_option("--max-rpc-ms", server.rpc.max_rpc_ms, "Every RPC ends by then")
+      ->check(CLI::Range(int64_t{1}, kMaxMs))
+      ->capture_default_str()
+      ->envname("CHUNKKV_MAX_RPC_MS");
+  app.add_option("--max-streams", server.rpc.max_streams, "Puts, gets and watchers at once")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str()
+      ->envname("CHUNKKV_MAX_STREAMS");
+  AddSize(app, "--scrub-bytes-per-second", &scrub_bytes, "Stored bytes verified in the background; 0: none",
+          "CHUNKKV_SCRUB_BYTES_PER_SECOND");
+  app.add_flag("--reflection,!--no-reflection", server.reflection, "Serve gRPC reflection (on by default)")
+      ->envname("CHUNKKV_REFLECTION");
+  app.add_option("--grace-ms", server.grace_ms, "How long what is in flight may take after SIGTERM")
+      ->check(CLI::Range(int64_t{0}, kMaxMs))
+      ->capture_default_str()
+      ->envname("CHUNKKV_GRACE_MS");
+  app.add_option("--port-file", line.port_file, "File to write the bound port to, once serving")
+      ->type_name("PATH")
+      ->envname("CHUNKKV_PORT_FILE");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    *exit_code = app.exit(error) == 0 ? 0 : 2;
+    return std::nullopt;
+  }
+  const auto cap = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  server.store.host_budget_bytes = static_cast<int64_t>(std::min(host_memory, cap));
+  server.store.max_entry_bytes =
+      max_entry_bytes == 0 ? server.store.host_budget_bytes : static_cast<int64_t>(std::min(max_entry_bytes, cap));
+  server.scrub_bytes_per_second = static_cast<int64_t>(std::min(scrub_bytes, cap / 1000));
+  return line;
+}
+
+}  // namespace chunkkv

@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <vector>
+
+#include "chunkkv/kernels/status.h"
+#include "service/base/status_macros.h"
+#include "service/rpc/call_checks.h"
+#include "service/rpc/catalog_rpcs.h"
+#include "service/rpc/grpc_status.h"
+#include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_identity.h"
+#include "service/rpc/wire_spec.h"
+
+namespace chunkkv::rpc {
+namespace {
+
+using Query = v1::FindLongestPrefixRequest::Query;
+using Result = v1::FindLongestPrefixResponse::Result;
+
+constexpr int kMaxShards = 4096;
+
+void ToWire(const Entry& entry, v1::FindLongestPrefixResponse::Found* found) {
+  const EntryHeader& header = entry.header();
+  found->set_entry_id(ToString(header.entry_id));
+  found->set_key(ToString(entry.identity().key));
+  found->set_variant(ToString(entry.identity().variant));
+  found->set_policy(rpc::ToWire(header.outcome.policy_applied));
+  found->set_token_count(header.token_count);
+  int64_t row_count = header.row_counts.empty() ? header.token_count : 0;
+  for (const int64_t count : header.row_counts) row_count = std::max(row_count, count);
+  found->set_row_count(row_count);
+  found->set_size_bytes(header.BodyBytes());
+  found->set_tier(v1::TIER_HOST);
+}
+
+absl::StatusOr<std::vector<Shard>> ShardsOf(const Query& wire, const ModelRef& ref, const std::string& tenant,
+                                            EntryStore& store) {
+  std::vector<Shard> shards;
+  if (wire.shards_size() > kMaxShards) return InvalidArgument("BAD_SHARD", "shards: too many");
+  if (wire.shards().empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(const Shard whole, ResolveWireShard(nullptr, ref, tenant, store));
+    shards.push_back(whole);
+  }
+  for (const v1::Shard& wire_shard : wire.shards()) {
+    CHUNKKV_ASSIGN_OR_RETURN(const Shard shard, ResolveWireShard(&wire_shard, ref, tenant, store));
+    shards.push_back(shard);
+  }
+  return shards;
+}
+
+absl::Status Find(RpcContext& context, const std::string& tenant, const Query& wire, Result* result) {
+  PrefixQuery query;
+  query.tenant = tenant;
+  CHUNKKV_ASSIGN_OR_RETURN(const ModelRef ref, ModelRefFromWire(wire));
+  query.fingerprint = ref.fingerprint;
+  CHUNKKV_ASSIGN_OR_RETURN(query.shards, ShardsOf(wire, ref, tenant, context.store));
+  CHUNKKV_ASSIGN_OR_RETURN(Prompt prompt, PromptFromWire(wire.prompt()));
+  if (prompt.digests.digests.empty()) {
+    return InvalidArgument("DIGESTS_MISSING", "prompt: tokens or block_digests are needed to find a prefix");
+  }
+  query.prompt = std::move(prompt.digests);
+  query.tokens = absl::MakeConstSpan(wire.prompt().tokens().data(), wire.prompt().tokens_size());
+  const std::vector<std::string> extra(wire.prompt().block_extra().begin(), wire.prompt().block_extra().end());
+  query.extra = extra;
+  if (wire.has_accept()) {
+    CHUNKKV_ASSIGN_OR_RETURN(query.accept, AcceptFromWire(wire.accept()));
+  }
+  if (wire.hold_ms() < 0) return InvalidArgument("BAD_PIN", "hold_ms is negative");
+  query.hold_ms = wire.hold_ms();
+  CHUNKKV_ASSIGN_OR_RETURN(const PrefixMatch match, context.store.FindLongestPrefix(query));
+  result->set_covered_tokens(match.covered_tokens);
+  int64_t load_bytes = 0;
+  for (const EntryPtr& entry : match.entries) {
+    ToWire(*entry, result->add_entries());
+    const EntryHeader& header = entry->header();
+    // Of a longer entry only the covered tokens are loaded.
+    const double share = header.token_count > match.covered_tokens
+                             ? static_cast<double>(match.covered_tokens) / static_cast<double>(header.token_count)
+                             : 1.0;
+    load_bytes += static_cast<int64_t>(share * static_cast<double>(header.BodyBytes()));
+  }
+  result->set_expected_load_ms(context.load_rate.ExpectedMs(load_bytes));
+  if (match.lease) {
+    result->set_lease_id(ToString(match.lease->id));
+    result->set_lease_expires_unix_ms(match.lease->expires_unix_ms);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status FindLongestPrefix(RpcContext& context, const std::string& tenant,
+                               const v1::FindLongestPrefixRequest& request, v1::FindLongestPrefixResponse* response) {
+  CHUNKKV_RETURN_IF_ERROR(CheckFeatures(request.required_features()));
+  CHUNKKV_RETURN_IF_ERROR(CheckBatch(context, request.queries_size()));
+  for (const Query& query : request.queries()) {
+    Result* const result = response->add_results();
+    rpc::ToWire(Find(context, tenant, query, result), result->mutable_status());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace chunkkv::rpc

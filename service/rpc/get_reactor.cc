@@ -1,0 +1,233 @@
+#include "service/rpc/get_reactor.h"
+
+#include <grpcpp/impl/codegen/proto_utils.h>
+
+#include <utility>
+
+#include "chunkkv/kernels/status.h"
+#include "service/base/status_macros.h"
+#include "service/rpc/call_checks.h"
+#include "service/rpc/grpc_status.h"
+
+namespace chunkkv::rpc {
+namespace {
+
+// Messages made ahead of the one that is being written.
+constexpr size_t kMessagesAhead = 3;
+// How long a client that does not read may keep a stream that has failed.
+constexpr int64_t kStuckMs = 5000;
+
+absl::Status NotFound() { return ErrorStatus(absl::StatusCode::kNotFound, "ENTRY_NOT_FOUND", "no such entry"); }
+
+}  // namespace
+
+GetReactor* GetReactor::Start(RpcContext& context, grpc::CallbackServerContext* call_context,
+                              const grpc::ByteBuffer* request) {
+  std::shared_ptr<GetReactor> reactor(new GetReactor(context, call_context));
+  reactor->self_ = reactor;
+  reactor->Admit(request);
+  return reactor.get();
+}
+
+GetReactor::GetReactor(RpcContext& context, grpc::CallbackServerContext* call_context)
+    : context_(context),
+      call_context_(call_context),
+      output_({.write = [this](const grpc::ByteBuffer* message) { StartWrite(message); },
+               .finish = [this](const absl::Status& status) { Finish(ToGrpcStatus(status, *call_context_)); },
+               .cancel = [this] { call_context_->TryCancel(); }}) {}
+
+void GetReactor::Admit(const grpc::ByteBuffer* request) {
+  absl::StatusOr<std::string> tenant = AdmitCall(context_, *call_context_);
+  if (!tenant.ok()) return End(tenant.status());
+  tenant_ = *std::move(tenant);
+  absl::StatusOr<StreamSlot> slot = context_.streams.Take(StreamKind::kGet);
+  if (!slot.ok()) return End(slot.status());
+  slot_ = *std::move(slot);
+  deadline_ = context_.timers.Schedule(context_.limits.max_rpc_ms, [weak = weak_from_this()] {
+    if (const auto reactor = weak.lock()) {
+      reactor->End(ErrorStatus(absl::StatusCode::kDeadlineExceeded, "RPC_TOO_LONG", "the server's limit for one RPC"));
+    }
+  });
+  request_buffer_ = *request;
+  Post(&GetReactor::Find);
+}
+
+void GetReactor::Post(void (GetReactor::*step)()) {
+  context_.request_executor.Post([self = shared_from_this(), step] { (self.get()->*step)(); });
+}
+
+void GetReactor::Find() {
+  const absl::Status status = TryFind();
+  if (!status.ok()) End(status);
+}
+
+absl::Status GetReactor::TryFind() {
+  v1::GetCacheRequest wire;
+  if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, v1::GetCacheRequest>(&request_buffer_, &wire).ok()) {
+    return InvalidArgument("MALFORMED_MESSAGE", "the message is no GetCacheRequest");
+  }
+  request_buffer_.Clear();
+  CHUNKKV_ASSIGN_OR_RETURN(request_, GetRequestFromWire(wire, tenant_, context_.limits, context_.store));
+  absl::StatusOr<EntryPtr> entry =
+      context_.store.Get(request_.prompt, request_.accept, request_.if_entry_id, request_.miss_tokens);
+  if (entry.ok()) return TryServe(*entry);
+  // An entry that must be a certain one cannot be waited for: what is put later has another id.
+  if (request_.wait_ms == 0 || request_.if_entry_id) return entry.status();
+  WaitForPut();
+  return absl::OkStatus();
+}
+
+void GetReactor::WaitForPut() {
+  const EntryStore::WaitId id = context_.store.Wait(
+      request_.prompt, request_.accept, [self = shared_from_this()](absl::StatusOr<EntryPtr> entry) {
+        self->context_.request_executor.Post(
+            [self, entry = std::move(entry)]() mutable { self->Found(std::move(entry)); });
+      });
+  MutexLock lock(mutex_);
+  if (wait_over_) {
+    // Found, or ended, while this was under way.
+    context_.store.CancelWait(id);
+    return;
+  }
+  wait_ = id;
+  wait_timer_ = context_.timers.Schedule(request_.wait_ms, [weak = weak_from_this()] {
+    if (const auto reactor = weak.lock()) reactor->End(NotFound());
+  });
+}
+
+void GetReactor::Found(absl::StatusOr<EntryPtr> entry) {
+  {
+    MutexLock lock(mutex_);
+    wait_over_ = true;
+    wait_.reset();
+    if (wait_timer_) context_.timers.Cancel(*wait_timer_);
+  }
+  const absl::Status status = entry.ok() ? TryServe(*entry) : entry.status();
+  if (!status.ok()) End(status);
+}
+
+absl::Status GetReactor::TryServe(const EntryPtr& entry) {
+  CHUNKKV_ASSIGN_OR_RETURN(const ServedRange range, RangeOf(request_, entry->header()));
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<PartSource> source, PartSource::Create(entry, range, request_.max_part_bytes,
+                                                                                  context_.store, context_.compactor));
+  begun_ms_ = context_.timers.NowMs();
+  idle_ = IdleTimer::Start(context_.timers, context_.limits.idle_timeout_ms, [weak = weak_from_this()] {
+    if (const auto reactor = weak.lock()) reactor->Stalled();
+  });
+  v1::GetCacheResponse response;
+  ToWire(*entry, range, response.mutable_header());
+  output_.Send(ToByteBuffer(response));
+  {
+    MutexLock lock(mutex_);
+    entry_ = entry;
+    source_ = std::move(source);
+    producing_ = true;
+  }
+  Produce();
+  return absl::OkStatus();
+}
+
+void GetReactor::OnWriteDone(bool ok) {
+  idle_->Touch();
+  output_.OnWriteDone(ok);
+  if (!ok) return;
+  {
+    MutexLock lock(mutex_);
+    if (source_ == nullptr || producing_) return;
+    producing_ = true;
+  }
+  Post(&GetReactor::Produce);
+}
+
+// Runs where `producing_` is true, and in one thread at a time therefore.
+void GetReactor::Produce() {
+  while (true) {
+    if (output_.ended()) return Drop();
+    PartSource* source;
+    {
+      MutexLock lock(mutex_);
+      source = source_.get();
+      if (output_.pending() > kMessagesAhead) {
+        producing_ = false;
+        return;
+      }
+    }
+    grpc::ByteBuffer message;
+    const absl::StatusOr<PartSource::State> state =
+        source->Next([self = shared_from_this()] { self->Post(&GetReactor::Produce); }, &message);
+    if (!state.ok()) return End(state.status());
+    switch (*state) {
+      case PartSource::State::kMessage:
+        output_.Send(std::move(message));
+        break;
+      case PartSource::State::kLater:
+        return;
+      case PartSource::State::kEnd:
+        return End(absl::OkStatus());
+    }
+  }
+}
+
+// The client takes nothing, and so keeps the entry in memory.
+void GetReactor::Stalled() {
+  End(ErrorStatus(absl::StatusCode::kDeadlineExceeded, "IDLE", "nothing was read for the idle limit"));
+  output_.CancelIfStuck();
+}
+
+// Lets go of what a get that has ended would still send.
+void GetReactor::Drop() {
+  EntryPtr entry;
+  std::unique_ptr<PartSource> source;
+  MutexLock lock(mutex_);
+  entry = std::move(entry_);
+  source = std::move(source_);
+}
+
+void GetReactor::OnCancel() {
+  if (!output_.ended()) End(ErrorStatus(absl::StatusCode::kCancelled, "CANCELLED", "the client went away"));
+}
+
+void GetReactor::End(const absl::Status& status) {
+  if (!output_.End(status)) return;
+  std::optional<EntryStore::WaitId> wait;
+  std::optional<Timers::Id> wait_timer;
+  EntryPtr entry;
+  bool producing;
+  int64_t sent_bytes = 0;
+  {
+    MutexLock lock(mutex_);
+    wait_over_ = true;
+    wait.swap(wait_);
+    wait_timer.swap(wait_timer_);
+    entry = entry_;
+    producing = producing_;
+    if (source_ != nullptr && status.ok()) sent_bytes = source_->sent_bytes();
+  }
+  if (status.ok() || !producing) Drop();
+  if (wait) context_.store.CancelWait(*wait);
+  if (wait_timer) context_.timers.Cancel(*wait_timer);
+  if (status.code() == absl::StatusCode::kDataLoss && entry != nullptr) context_.store.ReportDamaged(entry);
+  if (status.ok()) {
+    const auto seconds = 1e-3 * static_cast<double>(context_.timers.NowMs() - begun_ms_);
+    context_.load_rate.Record(sent_bytes, seconds);
+  }
+  if (status.ok()) return;
+  // A client that does not take the message being written is cut off.
+  context_.timers.Schedule(kStuckMs, [weak = weak_from_this()] {
+    if (const auto reactor = weak.lock()) reactor->output_.CancelIfStuck();
+  });
+}
+
+// What was made is let go first, then the lease: it has done its work however the get ended.
+GetReactor::~GetReactor() {
+  Drop();
+  if (request_.lease_id) (void)context_.store.Unpin(tenant_, *request_.lease_id);
+}
+
+void GetReactor::OnDone() {
+  if (deadline_) context_.timers.Cancel(*deadline_);
+  if (idle_ != nullptr) idle_->Stop();
+  const std::shared_ptr<GetReactor> last = std::move(self_);
+}
+
+}  // namespace chunkkv::rpc

@@ -1,0 +1,60 @@
+// What a get sends after its header: the parts of each layer, and each layer's end.
+#ifndef CHUNKKV_SERVICE_RPC_PART_SOURCE_H_
+#define CHUNKKV_SERVICE_RPC_PART_SOURCE_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "chunkkv/kernels/compactor.h"
+#include "service/rpc/scratch_pool.h"
+#include "service/rpc/wire_entry.h"
+#include "service/store/entry.h"
+#include "service/store/entry_store.h"
+#include "service/transfer/served_layer.h"
+
+namespace chunkkv::rpc {
+
+// Makes messages whose bytes are the store's own memory: each holds the entry (and re-rotated keys) for as long as gRPC
+// holds the message. Used by one thread at a time; may outlive the get.
+class PartSource {
+ public:
+  // Reserves the scratch for re-rotated keys. Errors: RESOURCE_EXHAUSTED.
+  static absl::StatusOr<std::unique_ptr<PartSource>> Create(EntryPtr entry, const ServedRange& range,
+                                                            int64_t max_part_bytes, EntryStore& store,
+                                                            const Compactor& compactor);
+
+  enum class State { kMessage, kLater, kEnd };
+  // kMessage: `message` is the next one. kLater: scratch must come back first; `resume` will be called once, from any
+  // thread. kEnd: all has been made. Errors: DATA_LOSS.
+  absl::StatusOr<State> Next(std::function<void()> resume, grpc::ByteBuffer* message);
+
+  int64_t sent_bytes() const { return sent_bytes_; }
+
+ private:
+  struct Layer;
+
+  PartSource(EntryPtr entry, const ServedRange& range, int64_t max_part_bytes, const Compactor& compactor)
+      : entry_(std::move(entry)), range_(range), max_part_bytes_(max_part_bytes), compactor_(compactor) {}
+  absl::StatusOr<bool> OpenLayer(std::function<void()> resume);
+  grpc::ByteBuffer NextPart();
+  grpc::ByteBuffer EndLayer();
+
+  const EntryPtr entry_;
+  const ServedRange range_;
+  const int64_t max_part_bytes_;
+  const Compactor& compactor_;
+  std::shared_ptr<ScratchPool> pool_;  // null where nothing is re-rotated
+  int32_t next_layer_ = 0;             // within the range
+  std::shared_ptr<const Layer> layer_;
+  size_t tensor_ = 0;
+  int64_t offset_ = 0;
+  int64_t sent_bytes_ = 0;
+};
+
+}  // namespace chunkkv::rpc
+
+#endif  // CHUNKKV_SERVICE_RPC_PART_SOURCE_H_

@@ -1,0 +1,125 @@
+#include "service/rpc/put_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "chunkkv/kernels/status.h"
+#include "service/base/random.h"
+#include "service/base/status_macros.h"
+#include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_put.h"
+#include "service/rpc/wire_spec.h"
+
+namespace chunkkv::rpc {
+
+PutCall::PutCall(RpcContext& context, std::shared_ptr<PutStream> first) : context_(context), first_(std::move(first)) {
+  FillRandom(id_.data(), id_.size());
+}
+
+absl::StatusOr<std::shared_ptr<PutCall>> PutCall::Begin(RpcContext& context, PutRequest request,
+                                                        std::shared_ptr<PutStream> first) {
+  std::shared_ptr<PutCall> call(new PutCall(context, std::move(first)));
+  const std::string tenant = request.tenant;
+  call->idle_ = IdleTimer::Start(context.timers, context.limits.idle_timeout_ms, [weak = std::weak_ptr(call)] {
+    const auto idle_call = weak.lock();
+    if (idle_call == nullptr) return;
+    idle_call->Fail(ErrorStatus(absl::StatusCode::kDeadlineExceeded, "IDLE", "nothing arrived for the idle limit"));
+  });
+  call->idle_->Pause();  // until there is a session
+  CHUNKKV_ASSIGN_OR_RETURN(
+      call->session_, PutSession::Create(std::move(request), context.session_limits, context.store, context.compactor,
+                                         context.compaction_executor, context.clock, call.get()));
+  CHUNKKV_ASSIGN_OR_RETURN(call->first_stream_id_, call->session_->OpenStream());
+  context.sessions.Add(call->id_, tenant, call);
+  call->Announce();
+  return call;
+}
+
+void PutCall::Announce() {
+  v1::PutCacheResponse response;
+  v1::Begun* begun = response.mutable_begun();
+  begun->set_session_id(ToString(id_));
+  begun->set_budget(session_->budget());
+  for (const auto change : ToWire(session_->budget_change())) begun->add_budget_changes(change);
+  for (const ReuseGroup& group : session_->groups()) ToWire(group, begun->add_groups());
+  begun->set_max_open_layers(context_.session_limits.max_open_layers);
+  begun->set_max_part_bytes(context_.session_limits.max_part_bytes);
+  bool ended;
+  {
+    MutexLock lock(mutex_);
+    ended = ended_;
+    if (!ended) {
+      self_ = shared_from_this();
+      first_->Send(response);
+      for (const v1::PutCacheResponse& early : early_) first_->Send(early);
+      early_.clear();
+      announced_ = true;
+    }
+  }
+  if (ended) context_.sessions.Remove(id_);
+  idle_->Resume();
+}
+
+absl::StatusOr<PutSession::StreamId> PutCall::Attach(std::shared_ptr<PutStream> stream) {
+  CHUNKKV_ASSIGN_OR_RETURN(const PutSession::StreamId id, session_->OpenStream());
+  MutexLock lock(mutex_);
+  if (ended_) return ErrorStatus(absl::StatusCode::kNotFound, "SESSION_NOT_FOUND", "attach.session_id: it has ended");
+  attached_.push_back(std::move(stream));
+  return id;
+}
+
+void PutCall::Detach(const PutStream* stream, PutSession::StreamId id) {
+  {
+    MutexLock lock(mutex_);
+    std::erase_if(attached_, [stream](const auto& attached) { return attached.get() == stream; });
+  }
+  session_->CloseStream(id);
+}
+
+void PutCall::Commit(const std::shared_ptr<PutStream>& committer, const std::optional<Bytes16>& content_digest) {
+  {
+    MutexLock lock(mutex_);
+    if (committer != first_) committer_ = committer;
+  }
+  session_->Commit(content_digest);
+}
+
+void PutCall::OnSelection(int32_t group, absl::Span<const int32_t> positions, bool everything) {
+  v1::PutCacheResponse response;
+  v1::Selection* selection = response.mutable_selection();
+  selection->set_group(group);
+  selection->set_everything(everything);
+  if (!everything) selection->mutable_positions()->Add(positions.begin(), positions.end());
+  MutexLock lock(mutex_);
+  if (!announced_) {
+    early_.push_back(std::move(response));
+    return;
+  }
+  idle_->Touch();
+  if (first_ != nullptr) first_->Send(response);
+}
+
+void PutCall::OnEnd(const absl::Status& status, const PutSummary& summary) {
+  std::shared_ptr<PutCall> self;
+  std::vector<std::shared_ptr<PutStream>> streams;
+  std::vector<std::shared_ptr<PutStream>> told;
+  {
+    MutexLock lock(mutex_);
+    ended_ = true;
+    self = std::move(self_);
+    told.push_back(first_);
+    if (committer_ != nullptr) told.push_back(std::move(committer_));
+    streams = std::move(attached_);
+    streams.push_back(std::move(first_));
+  }
+  idle_->Stop();
+  context_.sessions.Remove(id_);
+  if (status.ok()) {
+    v1::PutCacheResponse response;
+    ToWire(summary, response.mutable_committed());
+    for (const auto& stream : told) stream->Send(response);
+  }
+  for (const auto& stream : streams) stream->End(status);
+}
+
+}  // namespace chunkkv::rpc

@@ -1,0 +1,27 @@
+// What the RPC layer accepts; GetCapabilities tells it to clients.
+#ifndef CHUNKKV_SERVICE_RPC_RPC_LIMITS_H_
+#define CHUNKKV_SERVICE_RPC_RPC_LIMITS_H_
+
+#include <cstdint>
+
+namespace chunkkv::rpc {
+
+inline constexpr int32_t kMinPartBytes = 16 << 10;
+inline constexpr int32_t kDefaultPartBytes = 1 << 20;
+inline constexpr int32_t kMaxPartBytes = 2 << 20;
+inline constexpr int32_t kMaxMessageBytes = 8 << 20;
+inline constexpr int64_t kMaxMetadataBytes = 8 << 10;
+
+struct RpcLimits {
+  int32_t max_batch_items = 4096;
+  int64_t max_wait_ms = 300'000;
+  int64_t max_rpc_ms = 3'600'000;    // every RPC ends by then
+  int64_t idle_timeout_ms = 30'000;  // of a put that waits for its client
+  int32_t max_streams = 1024;        // puts, gets and watchers together
+  // How long a commit waits for its stream's half-close, so that a message behind it is still refused.
+  int64_t commit_grace_ms = 50;
+};
+
+}  // namespace chunkkv::rpc
+
+#endif  // CHUNKKV_SERVICE_RPC_RPC_LIMITS_H_

@@ -1,0 +1,70 @@
+// How many streams are open, of how many; and whether new ones are taken at all.
+#ifndef CHUNKKV_SERVICE_RPC_STREAM_SLOTS_H_
+#define CHUNKKV_SERVICE_RPC_STREAM_SLOTS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+
+#include "absl/status/statusor.h"
+#include "service/base/mutex.h"
+
+namespace chunkkv::rpc {
+
+enum class StreamKind : uint8_t { kPut, kGet, kWatch };
+
+class StreamSlots;
+
+// A place taken, given back on destruction. Move-only.
+class StreamSlot {
+ public:
+  StreamSlot() = default;
+  StreamSlot(StreamSlot&& other) noexcept { *this = std::move(other); }
+  StreamSlot& operator=(StreamSlot&& other) noexcept;
+  ~StreamSlot() { Release(); }
+  void Release();
+
+ private:
+  friend class StreamSlots;
+  StreamSlot(StreamSlots* slots, StreamKind kind) : slots_(slots), kind_(kind) {}
+  StreamSlots* slots_ = nullptr;
+  StreamKind kind_ = StreamKind::kPut;
+};
+
+// Thread-safe. Must outlive its slots.
+class StreamSlots {
+ public:
+  explicit StreamSlots(int32_t max_streams) : max_streams_(max_streams) {}
+
+  // Errors: UNAVAILABLE (DRAINING), RESOURCE_EXHAUSTED (TOO_MANY_STREAMS).
+  absl::StatusOr<StreamSlot> Take(StreamKind kind);
+  int64_t Count(StreamKind kind) const;
+
+  // From now on nothing is taken; `stop` of every open watcher is called (puts and gets end by themselves).
+  void Drain();
+  bool draining() const;
+  // What to call, once, when draining begins; at once where it has begun.
+  using StopId = uint64_t;
+  StopId AddStop(std::function<void()> stop);
+  void RemoveStop(StopId id);
+  // False where streams were still open when `timeout` had passed.
+  bool WaitUntilNone(std::chrono::milliseconds timeout);
+
+ private:
+  friend class StreamSlot;
+  void Release(StreamKind kind);
+  int64_t Total() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return counts_[0] + counts_[1] + counts_[2]; }
+
+  const int32_t max_streams_;
+  mutable Mutex mutex_;
+  CondVar none_;
+  int64_t counts_[3] ABSL_GUARDED_BY(mutex_) = {0, 0, 0};
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  StopId last_stop_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<StopId, std::function<void()>> stops_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace chunkkv::rpc
+
+#endif  // CHUNKKV_SERVICE_RPC_STREAM_SLOTS_H_

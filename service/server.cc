@@ -1,0 +1,183 @@
+#include "service/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "chunkkv/kernels/compactor.h"
+#include "chunkkv/kernels/status.h"
+#include "service/base/executor.h"
+#include "service/base/status_macros.h"
+#include "service/rpc/kv_cache_service.h"
+#include "service/rpc/rpc_context.h"
+#include "service/upkeep.h"
+
+namespace chunkkv {
+namespace {
+
+// Bytes that a peer may have in flight on one stream beyond what has been asked for: with the default, which grows with
+// the path's bandwidth, many puts at once take memory that no budget counts.
+constexpr int kStreamWindowBytes = 64 << 10;
+// What gRPC may hold for all connections together before it slows them down.
+constexpr size_t kTransportQuotaBytes = size_t{64} << 20;
+constexpr int kMaxTransportMetadataBytes = 64 << 10;  // our own, lower limit answers with a reason
+constexpr int kMaxStreamsPerConnection = 1024;
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
+}
+
+absl::StatusOr<std::string> HostOf(const std::string& listen) {
+  const size_t colon = listen.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == listen.size()) {
+    return InvalidArgument("BAD_LISTEN_ADDRESS", "listen: '" + listen + "' is not host:port");
+  }
+  return listen.substr(0, colon);
+}
+
+size_t ThreadCount(int32_t asked) {
+  return asked > 0 ? static_cast<size_t>(asked) : std::max(1U, std::thread::hardware_concurrency());
+}
+
+SessionLimits SessionLimitsOf(const ServerOptions& options) {
+  SessionLimits limits = options.session;
+  limits.max_part_bytes = rpc::kMaxPartBytes;
+  limits.max_pin_ms = options.store.max_pin_ms;
+  limits.max_ttl_ms = options.store.max_ttl_ms;
+  return limits;
+}
+
+}  // namespace
+
+// Members are destroyed from the last to the first: executors run out before what their tasks work with is gone.
+class Server::Impl {
+ public:
+  Impl(const ServerOptions& options, const Clock& clock)
+      : options_(options),
+        store_(options.store, clock),
+        compactor_(MakeCpuCompactor()),
+        streams_(options.rpc.max_streams),
+        upkeep_(store_, sessions_, request_executor_, timers_, options.scrub_bytes_per_second),
+        timers_(clock),
+        compaction_executor_(ThreadCount(options.thread_count)),
+        request_executor_(ThreadCount(options.thread_count)),
+        context_{.limits = options.rpc,
+                 .session_limits = SessionLimitsOf(options),
+                 .store_options = options.store,
+                 .store = store_,
+                 .compactor = *compactor_,
+                 .compaction_executor = compaction_executor_,
+                 .request_executor = request_executor_,
+                 .clock = clock,
+                 .timers = timers_,
+                 .streams = streams_,
+                 .sessions = sessions_,
+                 .load_rate = load_rate_,
+                 .tenants = tenants_,
+                 .started_monotonic_ms = clock.MonotonicMs()},
+        service_(rpc::MakeKvCacheService(context_)) {}
+
+  absl::Status Listen() {
+    CHUNKKV_ASSIGN_OR_RETURN(const std::string host, HostOf(options_.listen));
+    if (!options_.insecure_listen && !IsLoopback(host)) {
+      return InvalidArgument("INSECURE_LISTEN", "listen: '" + host + "' is not a loopback address; without TLS that " +
+                                                    "needs --insecure-listen");
+    }
+    grpc::EnableDefaultHealthCheckService(true);
+    if (options_.reflection) {
+      static std::once_flag once;
+      std::call_once(once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
+    }
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(service_.get());
+    builder.SetMaxReceiveMessageSize(rpc::kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(-1);
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxTransportMetadataBytes);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
+    grpc::ResourceQuota quota("chunkkv");
+    quota.Resize(kTransportQuotaBytes);
+    builder.SetResourceQuota(quota);
+    grpc_server_ = builder.BuildAndStart();
+    if (grpc_server_ == nullptr || port == 0) {
+      return ErrorStatus(absl::StatusCode::kUnavailable, "CANNOT_LISTEN", "cannot listen on " + options_.listen);
+    }
+    port_ = port;
+    address_ = host + ":" + std::to_string(port);
+    upkeep_.Start();
+    return absl::OkStatus();
+  }
+
+  void Shutdown() {
+    if (grpc_server_ == nullptr) return;
+    if (auto* health = grpc_server_->GetHealthCheckService()) health->SetServingStatus(false);
+    streams_.Drain();
+    streams_.WaitUntilNone(std::chrono::milliseconds(options_.grace_ms));
+    upkeep_.Stop();
+    grpc_server_->Shutdown(std::chrono::system_clock::now());
+    grpc_server_->Wait();
+    // Tasks may still hold streams that gRPC is done with.
+    streams_.WaitUntilNone(std::chrono::hours(1));
+    grpc_server_ = nullptr;
+  }
+
+  int port() const { return port_; }
+  const std::string& address() const { return address_; }
+  EntryStore& store() { return store_; }
+  int64_t session_count() const { return sessions_.size(); }
+  int64_t stream_count() const {
+    return streams_.Count(rpc::StreamKind::kPut) + streams_.Count(rpc::StreamKind::kGet) +
+           streams_.Count(rpc::StreamKind::kWatch);
+  }
+
+ private:
+  const ServerOptions options_;
+  EntryStore store_;
+  const std::unique_ptr<Compactor> compactor_;
+  rpc::StreamSlots streams_;
+  rpc::SessionTable sessions_;
+  rpc::LoadRate load_rate_;
+  const rpc::SingleTenant tenants_;
+  Upkeep upkeep_;
+  rpc::Timers timers_;
+  Executor compaction_executor_;
+  Executor request_executor_;
+  rpc::RpcContext context_;
+  const std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<grpc::Server> grpc_server_;
+  int port_ = 0;
+  std::string address_;
+};
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() { impl_->Shutdown(); }
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, const Clock& clock) {
+  auto impl = std::make_unique<Impl>(options, clock);
+  CHUNKKV_RETURN_IF_ERROR(impl->Listen());
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+int Server::port() const { return impl_->port(); }
+const std::string& Server::address() const { return impl_->address(); }
+EntryStore& Server::store() { return impl_->store(); }
+int64_t Server::session_count() const { return impl_->session_count(); }
+int64_t Server::stream_count() const { return impl_->stream_count(); }
+void Server::Shutdown() { impl_->Shutdown(); }
+
+}  // namespace chunkkv

@@ -1,0 +1,58 @@
+// A ChunkKV server: the store, its executors and timers, and the gRPC endpoint.
+#ifndef CHUNKKV_SERVICE_SERVER_H_
+#define CHUNKKV_SERVICE_SERVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "service/base/clock.h"
+#include "service/rpc/rpc_limits.h"
+#include "service/session/put_session.h"
+#include "service/store/entry_store.h"
+
+namespace chunkkv {
+
+struct ServerOptions {
+  std::string listen = "127.0.0.1:7421";  // host:port; port 0: any free one
+  bool insecure_listen = false;           // allows other addresses than loopback, without TLS
+  bool reflection = true;
+  int32_t thread_count = 0;  // of each executor; 0: the machine's cores
+  int64_t grace_ms = 10'000;
+  int64_t scrub_bytes_per_second = int64_t{16} << 20;  // 0: none
+  StoreOptions store;
+  SessionLimits session;
+  rpc::RpcLimits rpc;
+};
+
+class Server {
+ public:
+  // Listens and serves when it returns. `clock` must outlive the server.
+  // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN), UNAVAILABLE (CANNOT_LISTEN).
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, const Clock& clock);
+  // As Shutdown.
+  ~Server();
+
+  int port() const;
+  // Where it listens, as host:port.
+  const std::string& address() const;
+  EntryStore& store();
+  // Puts in progress.
+  int64_t session_count() const;
+  // Puts, gets and watchers in progress.
+  int64_t stream_count() const;
+
+  // Not serving for health checks; new puts and gets are refused (UNAVAILABLE, DRAINING); what is in flight may finish
+  // within the grace, and is cancelled then. Returns when everything has ended.
+  void Shutdown();
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace chunkkv
+
+#endif  // CHUNKKV_SERVICE_SERVER_H_

@@ -1,0 +1,34 @@
+// Sums and products of client-given sizes that cannot wrap: past INT64_MAX they stay "too large".
+#ifndef CHUNKKV_SERVICE_SESSION_CHECKED_BYTES_H_
+#define CHUNKKV_SERVICE_SESSION_CHECKED_BYTES_H_
+
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+
+namespace chunkkv {
+
+inline constexpr int64_t kTooManyBytes = std::numeric_limits<int64_t>::max();
+
+// Factors and terms must not be negative.
+inline int64_t CheckedProduct(std::initializer_list<int64_t> factors) {
+  int64_t product = 1;
+  bool overflows = false;
+  for (const int64_t factor : factors) {
+    if (factor == 0) return 0;
+    overflows |= __builtin_mul_overflow(product, factor, &product);
+  }
+  return overflows ? kTooManyBytes : product;
+}
+
+inline int64_t CheckedSum(std::initializer_list<int64_t> terms) {
+  int64_t sum = 0;
+  for (const int64_t term : terms) {
+    if (__builtin_add_overflow(sum, term, &sum)) return kTooManyBytes;
+  }
+  return sum;
+}
+
+}  // namespace chunkkv
+
+#endif  // CHUNKKV_SERVICE_SESSION_CHECKED_BYTES_H_

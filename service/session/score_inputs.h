@@ -1,0 +1,39 @@
+// What a layer is scored from, and its token scores once they are computed.
+#ifndef CHUNKKV_SERVICE_SESSION_SCORE_INPUTS_H_
+#define CHUNKKV_SERVICE_SESSION_SCORE_INPUTS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "service/session/compaction_tasks.h"
+#include "service/session/put_plan.h"
+#include "service/session/staging_memory.h"
+
+namespace chunkkv {
+
+// One scored layer. Memory is taken when the first part arrives. Not thread-safe.
+class ScoreInputs {
+ public:
+  ScoreInputs(const ScoreInputBytes& bytes, const Plan& plan) : bytes_(bytes), plan_(plan) {}
+
+  // Memory for `tensor` (kQueries, kLse, kAttention, kTokenScores) or, for the scores that are computed, any other.
+  absl::Status Allocate(PartTensor tensor, StagingMemory& memory);
+  std::byte* Address(PartTensor tensor) const;
+  const BufferPtr& BufferOf(PartTensor tensor) const { return tensor == PartTensor::kAttention ? attention_ : buffer_; }
+  float* token_scores() const;
+  ScoreAddresses Addresses() const;
+
+  // Attention is large and needed once.
+  void ReleaseAttention(StagingMemory& memory);
+  void Release() { buffer_ = nullptr; }
+
+ private:
+  const ScoreInputBytes& bytes_;
+  const Plan& plan_;
+  BufferPtr buffer_;  // queries, lse, token scores in, token scores out
+  BufferPtr attention_;
+};
+
+}  // namespace chunkkv
+
+#endif  // CHUNKKV_SERVICE_SESSION_SCORE_INPUTS_H_

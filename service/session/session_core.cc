@@ -1,0 +1,118 @@
+#include "service/session/session_core.h"
+
+#include "service/base/check.h"
+#include "service/base/status_macros.h"
+
+namespace chunkkv {
+namespace {
+
+EntryIdentity IdentityOf(const PutRequest& request) {
+  EntryIdentity identity;
+  identity.tenant = request.tenant;
+  identity.fingerprint = Fingerprint(request.model);
+  identity.shard = request.shard;
+  identity.key = request.key;
+  identity.variant = VariantOf(request.spec);
+  return identity;
+}
+
+}  // namespace
+
+SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPlan put, StagingPlan staging,
+                         BudgetShare share, EntryStore& store, const Compactor& compactor, Executor& executor,
+                         const Clock& clock, PutSession::Listener* listener)
+    : request_(std::move(request)),
+      limits_(limits),
+      put_(std::move(put)),
+      staging_(std::move(staging)),
+      store_(store),
+      clock_(clock),
+      listener_(listener),
+      identity_(IdentityOf(request_)),
+      memory_(std::move(share), /*recycles=*/request_.order == PartOrder::kLayerMajor),
+      strand_(std::make_shared<Strand>(executor)),
+      arrivals_(request_, put_, limits_),
+      stages_(put_.layers.size()),
+      scores_(put_.plan.layers.size()),
+      positions_(put_.plan.groups.size()),
+      score_posted_(put_.layers.size(), false),
+      receive_posted_(put_.layers.size(), false),
+      runner_(put_.plan, compactor, executor, memory_, staging_.workspace_bytes,
+              [this] { return cancelled_.load(std::memory_order_relaxed); }),
+      selector_(put_, runner_),
+      row_counts_(put_.row_counts),
+      unselected_(put_.plan.groups.size()),
+      content_digests_(put_.layers.size()) {}
+
+SessionCore::~SessionCore() = default;
+
+absl::Status SessionCore::Begin() {
+  std::vector<PositionsPtr> known(put_.plan.groups.size());
+  if (put_.keeps_everything) {
+    selector_.KeepEverything();
+  } else if (!put_.is_scored && !put_.is_external) {
+    for (size_t group = 0; group < known.size(); ++group) {
+      CHUNKKV_ASSIGN_OR_RETURN(known[group], selector_.Select(static_cast<int32_t>(group)));
+    }
+  }
+  {
+    MutexLock lock(mutex_);
+    if (!staging_.slots.empty() || staging_.body_bytes > 0) {
+      CHUNKKV_ASSIGN_OR_RETURN(BufferPtr buffer, memory_.Acquire(staging_.body_bytes));
+      body_ = std::make_shared<EntryBody>(put_.layers, std::move(staging_.slots), std::move(buffer));
+    }
+    for (const LayerPlan& layer : put_.layers) {
+      if (!layer.is_scored) continue;
+      scores_[layer.attention_layer] =
+          std::make_shared<ScoreInputs>(put_.score_bytes[layer.attention_layer], put_.plan);
+    }
+  }
+  token_ = store_.BeginPut(identity_);
+  if (put_.keeps_everything || (!put_.is_scored && !put_.is_external)) {
+    for (size_t group = 0; group < known.size(); ++group) {
+      PublishSelection(static_cast<int32_t>(group), std::move(known[group]));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void SessionCore::End(const absl::Status& status) {
+  CHUNKKV_CHECK(!status.ok());
+  // Released after the lock: unmapping takes time, and callers may call back.
+  std::vector<BufferPtr> sinks;
+  std::shared_ptr<EntryBody> body;
+  std::vector<std::shared_ptr<LayerStage>> stages;
+  std::vector<std::shared_ptr<ScoreInputs>> scores;
+  {
+    MutexLock lock(mutex_);
+    if (end_.has_value() || committed_) return;
+    end_ = status;
+    cancelled_.store(true, std::memory_order_relaxed);
+    std::swap(sinks, free_sinks_);
+    std::swap(body, body_);
+    std::swap(stages, stages_);
+    std::swap(scores, scores_);
+    Wake();
+    callbacks_.PushLast([this, status] { listener_->OnEnd(status, PutSummary()); });
+  }
+  sinks.clear();
+  body = nullptr;
+  stages.clear();
+  scores.clear();
+  memory_.Close();
+  strand_->Post([self = shared_from_this()] { self->ReleaseStrandState(); });
+  store_.EndPut(token_);
+  callbacks_.Deliver();
+}
+
+void SessionCore::Detach() {
+  callbacks_.Close();
+  End(absl::CancelledError("the session was abandoned"));
+}
+
+void SessionCore::ReleaseStrandState() {
+  runner_.Release();
+  final_body_ = nullptr;
+}
+
+}  // namespace chunkkv

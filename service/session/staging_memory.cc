@@ -1,0 +1,41 @@
+#include "service/session/staging_memory.h"
+
+#include <utility>
+
+#include "service/base/status_macros.h"
+
+namespace chunkkv {
+
+absl::StatusOr<BufferPtr> StagingMemory::Acquire(int64_t size_bytes) {
+  BudgetShare share;
+  {
+    MutexLock lock(mutex_);
+    if (closed_) return absl::CancelledError("the session has ended");
+    for (BufferPtr& buffer : free_) {
+      if (buffer->size_bytes() != size_bytes) continue;
+      std::swap(buffer, free_.back());
+      BufferPtr recycled = std::move(free_.back());
+      free_.pop_back();
+      return recycled;
+    }
+    share = share_.Split(Buffer::ChargedBytes(size_bytes));
+  }
+  CHUNKKV_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(size_bytes, std::move(share)));
+  return std::make_shared<Buffer>(std::move(buffer));
+}
+
+void StagingMemory::Recycle(BufferPtr buffer) {
+  MutexLock lock(mutex_);
+  if (recycles_ && !closed_) free_.push_back(std::move(buffer));
+}
+
+void StagingMemory::Close() {
+  std::vector<BufferPtr> free;
+  BudgetShare share;
+  MutexLock lock(mutex_);
+  closed_ = true;
+  std::swap(free, free_);
+  std::swap(share, share_);
+}
+
+}  // namespace chunkkv

@@ -1,0 +1,44 @@
+// The memory of one session beside its body, all of it reserved at the beginning.
+#ifndef CHUNKKV_SERVICE_SESSION_STAGING_MEMORY_H_
+#define CHUNKKV_SERVICE_SESSION_STAGING_MEMORY_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "service/base/mutex.h"
+#include "service/memory/buffer.h"
+
+namespace chunkkv {
+
+// Buffers are shared with the parts being written to them, so that an aborted session's memory lives until the last
+// writer is done.
+using BufferPtr = std::shared_ptr<Buffer>;
+
+// Allocates against one reservation, when memory is first needed; what is recycled serves the next buffer of its size
+// without new page faults. Thread-safe.
+class StagingMemory {
+ public:
+  // `recycles`: whether buffers of one size are needed again and again.
+  StagingMemory(BudgetShare share, bool recycles) : recycles_(recycles), share_(std::move(share)) {}
+
+  // Bytes are zero or left over. Never asks for more than was reserved: the caller keeps to its staging plan.
+  // Errors: CANCELLED after Close, RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
+  absl::StatusOr<BufferPtr> Acquire(int64_t size_bytes);
+  // Nobody but the caller may still use `buffer`. Freed at once where nothing is recycled.
+  void Recycle(BufferPtr buffer);
+  // Gives back what is not in use.
+  void Close();
+
+ private:
+  const bool recycles_;
+  Mutex mutex_;
+  BudgetShare share_ ABSL_GUARDED_BY(mutex_);
+  std::vector<BufferPtr> free_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace chunkkv
+
+#endif  // CHUNKKV_SERVICE_SESSION_STAGING_MEMORY_H_

@@ -1,0 +1,230 @@
+// The entries of one server: an index over identities, prefixes and ids, and the host tier that holds their bytes.
+//
+// Thread-safe. No lock is held while bytes move: readers hold an EntryPtr. The budget counts entries (their pages, and
+// about what their headers and the index take) and the staging of puts in flight. Least recently used entries make
+// room; pinned ones and those being read never do. Must outlive every EntryPtr and BudgetShare it gave out.
+#ifndef CHUNKKV_SERVICE_STORE_ENTRY_STORE_H_
+#define CHUNKKV_SERVICE_STORE_ENTRY_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "service/base/clock.h"
+#include "service/format/prompt_key.h"
+#include "service/memory/budget.h"
+#include "service/store/entry.h"
+
+namespace chunkkv {
+
+struct StoreOptions {
+  int64_t host_budget_bytes = int64_t{1} << 30;
+  int64_t max_entry_bytes = int64_t{64} << 30;
+  int64_t max_pin_ms = 3'600'000;
+  int64_t max_ttl_ms = int64_t{30} * 24 * 3'600'000;
+  size_t watch_history = 4096;  // events kept for watchers that come back
+};
+
+// What a reader accepts among the variants of one prompt.
+struct AcceptRule {
+  enum class Kind { kExact, kVariant, kLeastLossy };
+  Kind kind = Kind::kExact;
+  Bytes32 variant{};  // kVariant
+};
+
+// A prompt's entries of one model and shard.
+struct PromptName {
+  std::string tenant;
+  Bytes32 fingerprint{};
+  Shard shard;
+  Bytes32 key{};
+  bool operator==(const PromptName&) const = default;
+};
+
+// An entry by id or by name (exactly one), as the batch RPCs name it.
+struct Selector {
+  std::string tenant;
+  std::optional<Bytes16> entry_id;
+  std::optional<EntryIdentity> identity;
+  std::optional<Bytes16> if_entry_id;
+};
+
+struct EntryState {
+  EntryPtr entry;
+  int64_t last_used_unix_ms = 0;
+  int64_t pinned_until_unix_ms = 0;  // 0: not pinned
+  int64_t hit_count = 0;
+};
+
+struct Lease {
+  Bytes16 id{};
+  int64_t expires_unix_ms = 0;
+};
+
+struct CommitOptions {
+  int64_t pin_ms = 0;
+};
+
+struct CommitResult {
+  EntryPtr entry;               // the one that is stored now
+  bool already_stored = false;  // another put of the same identity was first
+  std::optional<Lease> pin;
+};
+
+struct PrefixQuery {
+  std::string tenant;
+  Bytes32 fingerprint{};
+  std::vector<Shard> shards;
+  PromptDigests prompt;
+  absl::Span<const uint32_t> tokens;  // may be empty: then only whole digests given can match
+  absl::Span<const std::string> extra;
+  std::optional<AcceptRule> accept;  // unset: most tokens, then least lossy
+  int64_t hold_ms = 0;
+};
+
+struct PrefixMatch {
+  int64_t covered_tokens = 0;
+  std::vector<EntryPtr> entries;  // one a shard, in the order asked; of a common key or, for `full` entries, prefix
+  std::optional<Lease> lease;     // pins all of them
+};
+
+struct TrimCondition {
+  std::string tenant;
+  int64_t older_than_ms = 0;  // 0: any
+  std::optional<Bytes32> fingerprint;
+  std::vector<Bytes32> prefix;  // block digests; empty: any
+  bool dry_run = false;
+};
+
+struct TrimResult {
+  int64_t removed_entries = 0;
+  int64_t removed_bytes = 0;
+  int64_t pinned_entries = 0;
+};
+
+enum class RemovalReason : uint8_t { kDeleted, kEvicted, kExpired, kDamaged };
+
+struct StoreEvent {
+  int64_t sequence = 0;
+  bool stored = false;  // else removed
+  RemovalReason reason = RemovalReason::kDeleted;
+  EntryPtr entry;  // header only is meant to be read
+};
+
+struct TenantStats {
+  int64_t entries = 0;
+  int64_t entry_bytes = 0;
+  int64_t hit_tokens = 0;
+  int64_t miss_tokens = 0;
+  int64_t puts = 0;
+  int64_t received_bytes = 0;
+  int64_t stored_bytes = 0;
+};
+
+struct StoreStats {
+  int64_t budget_bytes = 0;
+  int64_t used_bytes = 0;   // entries and staging
+  int64_t entry_bytes = 0;  // charged to entries that are in the index
+  int64_t entries = 0;
+  int64_t evictions = 0;
+  int64_t pins = 0;  // leases
+  int64_t puts_in_progress = 0;
+  int64_t waiters = 0;
+  int64_t scrubbed_bytes = 0;
+  int64_t damaged_entries = 0;
+};
+
+class EntryStore {
+ public:
+  EntryStore(const StoreOptions& options, const Clock& clock);
+  ~EntryStore();
+
+  // --- Puts ---
+  // Bytes of the host tier for a put in flight; evicts unpinned entries to make room.
+  // Errors: RESOURCE_EXHAUSTED: ENTRY_TOO_LARGE (can never fit), BUDGET (retry later).
+  absl::StatusOr<BudgetShare> Reserve(int64_t bytes);
+
+  // Announces a put, so that readers with wait_ms learn how it ends. Every BeginPut is followed by Commit or EndPut of
+  // the same token. Several puts of one identity may be in progress.
+  using PutToken = uint64_t;
+  PutToken BeginPut(const EntryIdentity& identity);
+  // The put failed or was abandoned. Waiters get ABORTED (PUT_FAILED) when no other put of the identity is left.
+  void EndPut(PutToken token);
+
+  // The entry of this identity, if there is one already: nothing needs to be sent.
+  EntryPtr FindStored(const EntryIdentity& identity);
+
+  // Makes the entry visible: first commit wins. Verifies every digest of the header against the body first (errors:
+  // DATA_LOSS) and fills in entry_id, created_unix_ms. `ttl` is in header.expires_unix_ms.
+  absl::StatusOr<CommitResult> Commit(PutToken token, EntryIdentity identity, EntryHeader header, Buffer body,
+                                      const CommitOptions& options);
+
+  // --- Gets ---
+  // Errors: NOT_FOUND (ENTRY_NOT_FOUND), the same whether the prompt, the variant or if_entry_id does not match.
+  // With if_entry_id: that very entry, where the rule accepts it. Counts a hit of the entry's tokens, or a miss of
+  // `miss_tokens` tokens.
+  absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
+                               const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens = 0);
+
+  // Calls `done` at most once, without locks held: with the entry when it is there (perhaps at once, in this thread,
+  // before Wait has returned), or ABORTED (PUT_FAILED) when a put of an acceptable identity failed and no other one is
+  // in progress. Puts that begin later count too. The caller keeps the time, and ends a wait by CancelWait.
+  using WaitId = uint64_t;
+  using WaitCallback = std::function<void(absl::StatusOr<EntryPtr>)>;
+  WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done);
+  // True where `done` had not been called and now never will be.
+  bool CancelWait(WaitId id);
+
+  // Removes an entry whose bytes were found damaged while being served.
+  void ReportDamaged(const EntryPtr& entry);
+
+  // --- Catalogue ---
+  // EXACT entries without VERBATIM layers serve any prefix in whole blocks; every other entry only prompts that begin
+  // with all of its own. Counts tokens that are not covered as missed. Errors: NOT_FOUND (PREFIX_NOT_FOUND),
+  // INVALID_ARGUMENT (BAD_HOLD: beyond the limit, BAD_BLOCK_DIGESTS, BAD_SHARD), RESOURCE_EXHAUSTED (TOO_MANY_PINS).
+  absl::StatusOr<PrefixMatch> FindLongestPrefix(const PrefixQuery& query);
+  absl::StatusOr<EntryState> Describe(const Selector& selector);
+  // Entries with an id above `after` in the order of ids; `fingerprint` filters.
+  std::vector<EntryState> List(const std::string& tenant, const std::optional<Bytes32>& fingerprint,
+                               const std::optional<Bytes16>& after, size_t limit);
+  absl::StatusOr<Lease> Pin(const Selector& selector, int64_t duration_ms);
+  absl::Status Unpin(const std::string& tenant, const Bytes16& lease_id);
+  // Errors: NOT_FOUND, FAILED_PRECONDITION (PINNED).
+  absl::Status Delete(const Selector& selector);
+  TrimResult Trim(const TrimCondition& condition);
+
+  // --- Watching ---
+  // Events after `sequence`, at most `limit`; empty result with `*gap` set where they are no longer kept: take a
+  // Snapshot. `wake` is called (from any thread, without locks held) when there is something new; RemoveWatcher
+  // returns when it is not running and never will again (never call it from within `wake`). Numbers are a tenant's own.
+  // The entries of events and snapshots have a header without kept positions, and no body.
+  using WatcherId = uint64_t;
+  WatcherId AddWatcher(std::function<void()> wake);
+  void RemoveWatcher(WatcherId id);
+  std::vector<StoreEvent> EventsAfter(const std::string& tenant, int64_t sequence, size_t limit, int64_t* last_sequence,
+                                      bool* gap);
+  std::vector<EntryPtr> Snapshot(const std::string& tenant, int64_t* sequence);
+
+  // --- Upkeep, called by the server's timer ---
+  // Removes what has expired; ends leases.
+  void ExpireNow();
+  // Verifies the digests of about `bytes` bytes of entries, going round; damaged entries are removed and counted.
+  void Scrub(int64_t bytes);
+
+  void CountPut(const std::string& tenant, int64_t received_bytes, int64_t stored_bytes);
+  StoreStats Stats() const;
+  TenantStats StatsOf(const std::string& tenant) const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace chunkkv
+
+#endif  // CHUNKKV_SERVICE_STORE_ENTRY_STORE_H_

@@ -1,0 +1,47 @@
+// Getting entries, and waiting for them.
+#include <utility>
+
+#include "chunkkv/kernels/status.h"
+#include "service/store/accept_rule.h"
+#include "service/store/entry_store_impl.h"
+
+namespace chunkkv {
+
+absl::StatusOr<EntryPtr> EntryStore::Impl::Get(const PromptName& name, const AcceptRule& accept,
+                                               const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens) {
+  Aftermath after(watchers_);
+  MutexLock lock(mutex_);
+  Expire(after);
+  // With an id it is that very entry, also where a less lossy one has been stored since.
+  StoredEntry* stored = nullptr;
+  if (!if_entry_id.has_value()) {
+    stored = index_.FindAccepted(name, accept);
+  } else if (StoredEntry* const named = index_.Find(*if_entry_id);
+             named != nullptr && PromptOf(named->identity()) == name && Accepts(accept, named->header())) {
+    stored = named;
+  }
+  if (stored == nullptr) {
+    TenantOf(name.tenant).counters.miss_tokens += miss_tokens;
+    return ErrorStatus(absl::StatusCode::kNotFound, "ENTRY_NOT_FOUND", "no such entry");
+  }
+  return Hit(*stored);
+}
+
+EntryStore::WaitId EntryStore::Impl::Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done) {
+  Aftermath after(watchers_);
+  MutexLock lock(mutex_);
+  Expire(after);
+  StoredEntry* const stored = index_.FindAccepted(name, accept);
+  if (stored == nullptr) return puts_.AddWaiter(name, {accept, std::move(done)});
+  after.callbacks.push_back([done = std::move(done), entry = Hit(*stored)] { done(entry); });
+  return puts_.NewWaitId();
+}
+
+bool EntryStore::Impl::CancelWait(WaitId id) {
+  MutexLock lock(mutex_);
+  return puts_.CancelWaiter(id);
+}
+
+void EntryStore::Impl::ReportDamaged(const EntryPtr& entry) { RemoveDamaged(entry); }
+
+}  // namespace chunkkv

@@ -1,0 +1,216 @@
+// Reserving, announcing and committing puts.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "chunkkv/kernels/status.h"
+#include "service/base/check.h"
+#include "service/base/random.h"
+#include "service/base/status_macros.h"
+#include "service/format/record.h"
+#include "service/store/accept_rule.h"
+#include "service/store/entry_store_impl.h"
+#include "service/store/header_bytes.h"
+
+namespace chunkkv {
+namespace {
+
+// What the index takes of an entry beside headers: nodes of maps, the StoredEntry, its tenant and key.
+constexpr int64_t kIndexBytes = 1024;
+
+absl::Status CheckDigestCount(const EntryHeader& header) {
+  if (header.block_digests.empty()) return absl::OkStatus();
+  const auto count = static_cast<int64_t>(header.block_digests.size());
+  if (header.block_size < 1 || header.token_count <= (count - 1) * header.block_size ||
+      header.token_count > count * header.block_size) {
+    return InvalidArgument("BAD_BLOCK_DIGESTS", absl::StrCat("block_digests: ", count, " blocks of ", header.block_size,
+                                                             " tokens do not make ", header.token_count, " tokens"));
+  }
+  return absl::OkStatus();
+}
+
+bool HasVerbatimLayers(const Layout& layout) {
+  return std::any_of(layout.begin(), layout.end(), [](const LayerRun& run) { return !run.is_attention(); });
+}
+
+// The header without what is large and not shown of an entry that may be gone.
+EntryPtr MakeCard(const EntryIdentity& identity, EntryHeader header) {
+  header.positions.clear();
+  header.spec.chunk_starts.clear();
+  return std::make_shared<const Entry>(identity, std::move(header), Buffer());
+}
+
+}  // namespace
+
+absl::StatusOr<BudgetShare> EntryStore::Impl::Reserve(int64_t bytes) {
+  if (bytes > std::min(host_.budget().limit_bytes(), options_.max_entry_bytes)) {
+    return ErrorStatus(absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE",
+                       absl::StrCat("needs ", bytes, " bytes, more than can ever be had"));
+  }
+  return MakeRoom(bytes);
+}
+
+absl::StatusOr<BudgetShare> EntryStore::Impl::MakeRoom(int64_t bytes) {
+  MemoryBudget& budget = host_.budget();
+  while (true) {
+    BudgetShare share;
+    if (budget.TryReserve(bytes, &share)) return share;
+    Aftermath after(watchers_);
+    MutexLock lock(mutex_);
+    Expire(after);
+    // What has expired may be enough; it is free once unmapped, after this round.
+    if (!after.removed.empty()) continue;
+    const int64_t missing_bytes = bytes - (budget.limit_bytes() - budget.used_bytes());
+    if (missing_bytes <= 0) continue;
+    const std::vector<Bytes16> victims = host_.ChooseVictims(missing_bytes);
+    if (victims.empty()) {
+      return ErrorStatus(absl::StatusCode::kResourceExhausted, "BUDGET",
+                         absl::StrCat("needs ", bytes, " bytes; the rest is pinned, being read or being put"));
+    }
+    for (const Bytes16& victim : victims) Remove(victim, RemovalReason::kEvicted, after);
+  }
+}
+
+EntryStore::PutToken EntryStore::Impl::BeginPut(const EntryIdentity& identity) {
+  MutexLock lock(mutex_);
+  return puts_.BeginPut(identity);
+}
+
+void EntryStore::Impl::EndPut(PutToken token) { FailPut(token); }
+
+void EntryStore::Impl::FailPut(PutToken token) {
+  Aftermath after(watchers_);
+  MutexLock lock(mutex_);
+  for (WaitCallback& done : puts_.FailPut(token)) {
+    after.callbacks.push_back([done = std::move(done)] {
+      done(ErrorStatus(absl::StatusCode::kAborted, "PUT_FAILED", "the put that was waited for failed"));
+    });
+  }
+}
+
+EntryPtr EntryStore::Impl::FindStored(const EntryIdentity& identity) {
+  Aftermath after(watchers_);
+  MutexLock lock(mutex_);
+  Expire(after);
+  StoredEntry* const stored = index_.Find(identity);
+  if (stored == nullptr) return nullptr;
+  Use(*stored);
+  return host_.Find(stored->id());
+}
+
+absl::StatusOr<CommitResult> EntryStore::Impl::Commit(PutToken token, EntryIdentity identity, EntryHeader header,
+                                                      Buffer body, const CommitOptions& options) {
+  auto result = CommitVerified(token, std::move(identity), std::move(header), std::move(body), options);
+  if (!result.ok()) FailPut(token);
+  return result;
+}
+
+absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, EntryIdentity identity,
+                                                              EntryHeader header, Buffer body,
+                                                              const CommitOptions& options) {
+  if (options.pin_ms < 0 || options.pin_ms > options_.max_pin_ms) {
+    return InvalidArgument("BAD_PIN", absl::StrCat("pin_ms must be between 0 and ", options_.max_pin_ms));
+  }
+  if (body.size_bytes() > options_.max_entry_bytes) {
+    return ErrorStatus(absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE", "the entry exceeds the size limit");
+  }
+  CHUNKKV_RETURN_IF_ERROR(CheckDigestCount(header));
+  {
+    Aftermath after(watchers_);
+    MutexLock lock(mutex_);
+    Expire(after);
+    if (StoredEntry* const stored = index_.Find(identity)) {
+      puts_.EndPut(token);
+      return AlreadyStored(*stored, options);
+    }
+  }
+  CHUNKKV_RETURN_IF_ERROR(VerifyBody(header, body.span()));
+
+  PromptPath path;
+  if (!header.block_digests.empty()) {
+    Tenant* tenant = nullptr;
+    {
+      MutexLock lock(mutex_);
+      tenant = &TenantOf(identity.tenant);
+    }
+    tenant->hasher.ExtendNames(header.block_digests, header.block_digests.size(), &path.names);
+    path.tail_tokens = static_cast<int32_t>(header.token_count % header.block_size);
+    header.block_digests = {};
+  }
+
+  header.tenant = identity.tenant;
+  header.shard = identity.shard;
+  header.key = identity.key;
+  header.variant = identity.variant;
+  FillRandom(header.entry_id.data(), header.entry_id.size());
+  const int64_t now_unix_ms = clock_.UnixMs();
+  header.created_unix_ms = now_unix_ms;
+  auto stored = std::make_unique<StoredEntry>();
+  if (header.expires_unix_ms != 0) {
+    const int64_t ttl_ms =
+        std::clamp<int64_t>(std::max<int64_t>(0, header.expires_unix_ms) - now_unix_ms, 0, options_.max_ttl_ms);
+    header.expires_unix_ms = now_unix_ms + ttl_ms;
+    stored->expires_monotonic_ms = clock_.MonotonicMs() + ttl_ms;
+  }
+  stored->card = MakeCard(identity, header);
+  stored->serves_prefixes = header.IsExact() && !HasVerbatimLayers(header.layout);
+
+  const int64_t header_bytes = HeaderBytes(header) + HeaderBytes(stored->header()) + kIndexBytes +
+                               static_cast<int64_t>(path.names.size()) * PrefixIndex::kNodeBytes;
+  CHUNKKV_ASSIGN_OR_RETURN(BudgetShare header_share, MakeRoom(header_bytes));
+  stored->charged_bytes = Buffer::ChargedBytes(body.size_bytes()) + header_bytes;
+  EntryPtr entry =
+      std::make_shared<const Entry>(std::move(identity), std::move(header), std::move(body), std::move(header_share));
+
+  Aftermath after(watchers_);
+  MutexLock lock(mutex_);
+  Expire(after);
+  puts_.EndPut(token);
+  if (StoredEntry* const other = index_.Find(entry->identity())) {
+    after.removed.push_back(std::move(entry));
+    return AlreadyStored(*other, options);
+  }
+  CommitResult result;
+  result.entry = entry;
+  Insert(std::move(stored), std::move(entry), path, after);
+  if (options.pin_ms > 0) {
+    auto lease = PinEntries(result.entry->identity().tenant, {result.entry->header().entry_id}, options.pin_ms);
+    if (lease.ok()) result.pin = *lease;
+  }
+  return result;
+}
+
+CommitResult EntryStore::Impl::AlreadyStored(StoredEntry& stored, const CommitOptions& options) {
+  Use(stored);
+  CommitResult result;
+  result.entry = host_.Find(stored.id());
+  result.already_stored = true;
+  if (options.pin_ms > 0) {
+    auto lease = PinEntries(stored.identity().tenant, {stored.id()}, options.pin_ms);
+    if (lease.ok()) result.pin = *lease;
+  }
+  return result;
+}
+
+void EntryStore::Impl::Insert(std::unique_ptr<StoredEntry> new_entry, EntryPtr entry, const PromptPath& path,
+                              Aftermath& after) {
+  StoredEntry& stored = *index_.Insert(std::move(new_entry));
+  const EntryHeader& header = stored.header();
+  const EntryIdentity& identity = stored.identity();
+  host_.Insert(std::move(entry), stored.charged_bytes);
+  if (!path.names.empty()) {
+    prefixes_.Insert({identity.tenant, identity.fingerprint, identity.shard, header.block_size}, path, &stored);
+  }
+  Use(stored);
+  Tenant& tenant = TenantOf(identity.tenant);
+  ++tenant.counters.entries;
+  tenant.counters.entry_bytes += stored.charged_bytes;
+  AppendEvent(tenant, stored, /*is_stored=*/true, RemovalReason::kDeleted, after);
+  auto served =
+      puts_.TakeWaiters(PromptOf(identity), [&](const AcceptRule& accept) { return Accepts(accept, header); });
+  for (WaitCallback& done : served) {
+    after.callbacks.push_back([done = std::move(done), entry = Hit(stored)] { done(entry); });
+  }
+}
+
+}  // namespace chunkkv

@@ -1,0 +1,1 @@
+"""Compaction as the design's page defines it, in float64."""

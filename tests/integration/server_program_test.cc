@@ -1,0 +1,41 @@
+// The program itself: how it starts, what it prints, how it ends.
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "tests/support/child_process.h"
+#include "tests/support/get_client.h"
+#include "tests/support/put_client.h"
+
+namespace chunkkv {
+namespace {
+
+TEST(ServerProgramTest, ServesUntilItIsTerminated) {
+  ServerProcess server(CHUNKKV_SERVER, {"--host-memory", "64MiB", "--grace-ms", "1000"});
+  const auto channel = grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials());
+  const PutRequest request = SmallRequest();
+  const Prompt prompt = MakePrompt(request);
+  EXPECT_TRUE(PutAll(channel, request, prompt).committed.has_value());
+  ExpectServed(GetAll(channel, GetRequestOf(request)), request, prompt, ReferenceKept(request, prompt).positions);
+  server.process().Signal(SIGTERM);
+  EXPECT_EQ(server.process().Wait(), 0);
+}
+
+TEST(ServerProgramTest, TellsItsVersion) {
+  ChildProcess program({CHUNKKV_SERVER, "--version"});
+  EXPECT_EQ(program.ReadLine().rfind("chunkkv-server ", 0), 0u);
+  EXPECT_EQ(program.Wait(), 0);
+}
+
+TEST(ServerProgramTest, RefusesUnknownFlags) {
+  ChildProcess program({CHUNKKV_SERVER, "--listen", "127.0.0.1:0", "--frobnicate"});
+  EXPECT_EQ(program.Wait(), 2);
+}
+
+TEST(ServerProgramTest, RefusesAnOpenAddress) {
+  ChildProcess program({CHUNKKV_SERVER, "--listen", "0.0.0.0:0"});
+  EXPECT_EQ(program.Wait(), 1);
+}
+
+}  // namespace
+}  // namespace chunkkv

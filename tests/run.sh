@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs, builds and runs every test: GoogleTest through CTest, then pytest.
+#   tests/run.sh [--preset NAME]    a CMake preset: release (default), dev, asan, tsan.
+#                                   Sanitizer presets run the C++ tests only, without those labelled release_only.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+preset=release
+case "${1:-}" in
+  "") ;;
+  --preset) preset=${2:?--preset needs a name} ;;
+  *) echo "usage: tests/run.sh [--preset NAME]" >&2; exit 2 ;;
+esac
+step() { printf '\n== %s\n' "$*" >&2; }
+fail() { printf 'tests/run.sh: %s failed\n' "$*" >&2; exit 1; }
+
+step "dependencies"
+deploy/install-dependencies.sh || fail "installing dependencies"
+
+step "build ($preset)"
+log=build/$preset/build.log
+mkdir -p "build/$preset"
+cmake --preset "$preset" >"$log" 2>&1 || { tail -n 30 "$log" >&2; fail "configuring"; }
+cmake --build --preset "$preset" -j2 >"$log" 2>&1 || { grep -E 'error|FAILED|warning' "$log" | head -n 40 >&2; fail "building (see $log)"; }
+
+step "C++ tests ($preset)"
+ctest_options=(--test-dir "build/$preset" --output-on-failure --no-tests=error -j2)
+case $preset in
+  asan | tsan)
+    export TSAN_OPTIONS="ignore_noninstrumented_modules=1 ${TSAN_OPTIONS:-}"
+    export ASAN_OPTIONS="detect_stack_use_after_return=1 ${ASAN_OPTIONS:-}"
+    ctest_options+=(--label-exclude 'release_only|package') ;;
+esac
+summary=build/$preset/ctest.log
+ctest "${ctest_options[@]}" >"$summary" 2>&1 || { grep -vE '^ *[0-9]+/[0-9]+ .*Passed|^ +Start ' "$summary" >&2; fail "ctest ($preset)"; }
+tail -n 12 "$summary"
+[[ $preset == release || $preset == dev ]] || exit 0
+
+step "Python tests"
+export CHUNKKV_SERVER=$PWD/build/$preset/service/chunkkv-server CHUNKKV_CLI=$PWD/build/$preset/client/cli/chunkkv
+.venv/bin/python -m pytest -q || fail "pytest"

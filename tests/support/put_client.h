@@ -1,0 +1,74 @@
+// Puts over the wire: prompts of the session tests, sent as any client would, or wrongly.
+#ifndef CHUNKKV_TESTS_SUPPORT_PUT_CLIENT_H_
+#define CHUNKKV_TESTS_SUPPORT_PUT_CLIENT_H_
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chunkkv/v1/put.pb.h"
+#include "service/session/put_request.h"
+#include "tests/support/raw_stream.h"
+#include "tests/unit/session/put_prompt.h"
+
+namespace chunkkv {
+
+v1::Begin BeginOf(const PutRequest& request);
+// With the right checksum.
+v1::PutCacheRequest PartOf(const PartHeader& header, const Bytes& bytes);
+PartHeader RowsPart(const PutRequest& request, int32_t layer, size_t tensor, int64_t begin, int64_t end);
+
+class PutClient {
+ public:
+  explicit PutClient(std::shared_ptr<grpc::Channel> channel) : stream_(std::move(channel), "PutCache") {}
+
+  RawStream& stream() { return stream_; }
+  bool Send(const v1::PutCacheRequest& message) { return stream_.Send(message); }
+  bool SendPart(const PartHeader& header, const Bytes& bytes) { return Send(PartOf(header, bytes)); }
+
+  // Sends `begin` and waits for what is answered: empty where the call has failed.
+  std::optional<v1::Begun> Begin(const v1::Begin& begin);
+  std::optional<v1::Begun> Begin(const PutRequest& request) { return Begin(BeginOf(request)); }
+  bool Attach(const std::string& session_id);
+
+  bool SendRows(const PutRequest& request, const Prompt& prompt, int32_t layer, size_t tensor, int64_t begin,
+                int64_t end);
+  bool SendKeptRows(const PutRequest& request, const Prompt& prompt, int32_t layer, size_t tensor,
+                    const std::vector<int32_t>& positions, int64_t begin, int64_t end);
+  bool SendNamed(const PutRequest& request, const Prompt& prompt, int32_t layer);
+  bool SendScores(const PutRequest& request, const Prompt& prompt, int32_t layer);
+  // All of one layer, in the order a LAYER_MAJOR put takes it.
+  bool SendLayer(const PutRequest& request, const Prompt& prompt, int32_t layer, int64_t part_tokens);
+  bool SendPositions(int32_t group, const std::vector<int32_t>& positions);
+  bool SendCommit(const std::string& content_digest = "");
+
+  // Reads on, keeping selections, until the entry is committed or the call has ended.
+  std::optional<v1::Committed> ReceiveCommitted();
+  // Reads on until `group` is selected; empty where the call has ended.
+  std::optional<v1::Selection> ReceiveSelection(int32_t group);
+  const std::map<int32_t, v1::Selection>& selections() const { return selections_; }
+  RpcEnd Finish() { return stream_.Finish(); }
+
+ private:
+  std::optional<v1::PutCacheResponse> Receive();
+
+  RawStream stream_;
+  std::map<int32_t, v1::Selection> selections_;
+};
+
+struct PutResult {
+  RpcEnd end;
+  std::optional<v1::Begun> begun;
+  std::optional<v1::Committed> committed;
+  std::map<int32_t, v1::Selection> selections;
+};
+
+// A whole put in the way that `request` declares, in parts of `part_tokens` tokens.
+// `external`: kept positions of each group, for the policy external.
+PutResult PutAll(std::shared_ptr<grpc::Channel> channel, const PutRequest& request, const Prompt& prompt,
+                 int64_t part_tokens = 1 << 20, const std::vector<std::vector<int32_t>>& external = {});
+
+}  // namespace chunkkv
+
+#endif  // CHUNKKV_TESTS_SUPPORT_PUT_CLIENT_H_

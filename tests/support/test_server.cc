@@ -1,0 +1,61 @@
+#include "tests/support/test_server.h"
+
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "service/base/check.h"
+#include "tests/support/store_at_rest.h"
+
+namespace chunkkv {
+
+ServerOptions SmallServer() {
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.thread_count = 2;
+  options.scrub_bytes_per_second = 0;
+  options.grace_ms = 2000;
+  options.store.host_budget_bytes = int64_t{64} << 20;
+  options.store.max_entry_bytes = options.store.host_budget_bytes;
+  return options;
+}
+
+TestServer::TestServer(const ServerOptions& options, Time time) {
+  const Clock& clock = time == Time::kFake ? static_cast<const Clock&>(clock_) : Clock::System();
+  auto server = Server::Start(options, clock);
+  CHUNKKV_CHECK(server.ok());
+  server_ = *std::move(server);
+  channel_ = NewChannel();
+  stub_ = v1::KvCacheService::NewStub(channel_);
+}
+
+std::shared_ptr<grpc::Channel> TestServer::NewChannel() const {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  return grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments);
+}
+
+bool TestServer::Eventually(const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+void TestServer::ExpectAtRest() {
+  EXPECT_TRUE(Eventually([this] {
+    const StoreStats stats = store().Stats();
+    return server_->session_count() == 0 && server_->stream_count() == 0 && stats.puts_in_progress == 0 &&
+           stats.used_bytes == stats.entry_bytes;
+  })) << server_->session_count()
+      << " sessions, " << server_->stream_count() << " streams";
+  chunkkv::ExpectAtRest(store());
+}
+
+}  // namespace chunkkv

@@ -1,0 +1,359 @@
+// CompactorConformance: what every implementation must do, driven through the Compactor interface alone and compared
+// with the plain reference up to near ties.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "chunkkv/kernels/status.h"
+#include "tests/unit/kernels/implementations.h"
+#include "tests/unit/kernels/near_ties.h"
+#include "tests/unit/kernels/random_prompt.h"
+
+namespace chunkkv::testing {
+namespace {
+
+class CompactorConformance : public PerImplementation {};
+CHUNKKV_FOR_EACH_IMPLEMENTATION(CompactorConformance);
+
+CompactionSpec Keep(Policy policy, double ratio, int32_t window_length) {
+  CompactionSpec spec;
+  spec.policy = policy;
+  if (policy != Policy::kFull) spec.keep_ratio = ratio;
+  spec.window_length = window_length;
+  return spec;
+}
+
+Plan PlanOf(const CompactionSpec& spec, const RandomPrompt& prompt) {
+  auto plan = MakePlan(spec, prompt.shape());
+  EXPECT_TRUE(plan.ok()) << plan.status();
+  return *std::move(plan);
+}
+
+void ExpectRows(const RowsView& rows, const std::vector<int32_t>& positions, const std::vector<std::byte>& kept) {
+  const size_t head_bytes = DTypeSize(rows.dtype) * rows.head_size;
+  ASSERT_EQ(kept.size(), positions.size() * rows.head_count * head_bytes);
+  const std::byte* at = kept.data();
+  for (const int32_t position : positions) {
+    for (int32_t head = 0; head < rows.head_count && head_bytes > 0; ++head, at += head_bytes) {
+      const std::byte* row = rows.data + position * rows.token_stride_bytes + head * rows.head_stride_bytes;
+      ASSERT_EQ(std::memcmp(at, row, head_bytes), 0) << "token " << position << " head " << head;
+    }
+  }
+}
+
+// Compaction by `compactor` against the plain reference: scores, an acceptable choice, its masses, its rows.
+void ExpectConforms(const Compactor& compactor, const Plan& plan, const RandomPrompt& prompt) {
+  const CompactionOutcome truth = Compact(*MakeReferenceCompactor(), plan, prompt.layers());
+  const CompactionOutcome outcome = Compact(compactor, plan, prompt.layers());
+  ASSERT_TRUE(truth.status.ok()) << truth.status;
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  double tolerance = 0;
+  for (const auto& [layer, scores] : truth.token_scores) {
+    const double t = NearTieTolerance(plan, layer, prompt.layers()[layer]);
+    tolerance = std::max(tolerance, t);
+    const std::vector<float>& ours = outcome.token_scores.at(layer);
+    for (size_t j = 0; j < scores.size(); ++j) {
+      ASSERT_NEAR(ours[j], scores[j], t * scores[j] + 1e-30) << "layer " << layer << " token " << j;
+    }
+  }
+  for (size_t g = 0; g < plan.groups.size(); ++g) {
+    std::vector<double> scores(plan.past_length, 0.0);
+    for (int32_t layer = plan.groups[g].first_layer; layer < plan.groups[g].first_layer + plan.groups[g].layer_count;
+         ++layer) {
+      if (!plan.IsScored(layer)) continue;
+      for (int64_t j = 0; j < plan.past_length; ++j) scores[j] += truth.token_scores.at(layer)[j];
+    }
+    EXPECT_TRUE(IsAcceptable(plan, plan.budget, scores, tolerance, outcome.positions[g]))
+        << "group " << g << " keeps " << ::testing::PrintToString(outcome.positions[g]);
+  }
+  for (const auto& [layer, mass] : outcome.retained_mass) {
+    const std::vector<float>& scores = truth.token_scores.at(layer);
+    double kept = 0;
+    for (const int32_t position : outcome.positions[plan.GroupOf(layer)]) {
+      if (position < plan.past_length) kept += scores[position];
+    }
+    const double all = std::accumulate(scores.begin(), scores.end(), 0.0);
+    EXPECT_NEAR(mass, all == 0 ? 1.0 : kept / all, 1e-4);
+  }
+  for (size_t layer = 0; layer < prompt.layers().size(); ++layer) {
+    const std::vector<int32_t>& positions = outcome.positions[plan.GroupOf(static_cast<int32_t>(layer))];
+    ExpectRows(prompt.layers()[layer].keys, positions, outcome.keys[layer]);
+    ExpectRows(prompt.layers()[layer].values, positions, outcome.values[layer]);
+  }
+}
+
+TEST_P(CompactorConformance, AgreesOnPromptLengthsThatHurt) {
+  for (const int64_t length : {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 97, 479, 480, 481, 1023}) {
+    for (const int32_t window : {1, 3, 8, 16}) {
+      SCOPED_TRACE(::testing::Message() << "L = " << length << ", w = " << window);
+      PromptOptions options;
+      options.token_count = length;
+      options.window_length = window;
+      const RandomPrompt prompt(options, static_cast<uint32_t>(length));
+      ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.4, window), prompt), prompt);
+    }
+  }
+}
+
+TEST_P(CompactorConformance, AgreesOnEveryPolicySourceAndDtype) {
+  for (const Policy policy : {Policy::kFull, Policy::kChunkKv, Policy::kSnapKv, Policy::kH2o, Policy::kStreamingLlm}) {
+    for (const ScoreSource source : {ScoreSource::kQueryWindow, ScoreSource::kAttention, ScoreSource::kTokenScores}) {
+      for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+        for (const double ratio : {0.01, 0.35, 0.8, 1.0}) {
+          SCOPED_TRACE(::testing::Message() << PolicyName(policy) << ' ' << ScoreSourceName(source) << ' '
+                                            << DTypeName(dtype) << ' ' << ratio);
+          PromptOptions options;
+          options.token_count = 61;
+          options.source = source;
+          options.dtype = dtype;
+          const RandomPrompt prompt(options, 7);
+          CompactionSpec spec = Keep(policy, ratio, 8);
+          spec.chunk_length = 4;
+          ExpectConforms(compactor(), PlanOf(spec, prompt), prompt);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CompactorConformance, AgreesOnEveryLayoutAndHeadShape) {
+  uint32_t seed = 0;
+  for (const RowLayout layout : {RowLayout::kTokenMajor, RowLayout::kHeadMajor, RowLayout::kStrided}) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+      for (const int32_t heads_per_kv : {1, 2, 3, 5, 7, 8}) {
+        for (const auto& [key_size, value_size] : {std::pair{1, 0}, {7, 3}, {16, 33}, {65, 16}}) {
+          SCOPED_TRACE(::testing::Message()
+                       << "G = " << heads_per_kv << ", D = " << key_size << ", Dv = " << value_size);
+          PromptOptions options;
+          options.token_count = 53;
+          options.layout = layout;
+          options.dtype = dtype;
+          options.heads_per_kv = heads_per_kv;
+          options.key_head_size = key_size;
+          options.value_head_size = value_size;
+          options.kv_head_count = 1 + static_cast<int32_t>(seed % 3);
+          options.has_lse = seed % 2 == 1;
+          options.window_length = 5;
+          const RandomPrompt prompt(options, ++seed);
+          ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.5, 5), prompt), prompt);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CompactorConformance, AgreesOnRandomRequests) {
+  std::mt19937 random(20240229);
+  const auto draw = [&](int32_t least, int32_t most) {
+    return std::uniform_int_distribution<int32_t>(least, most)(random);
+  };
+  for (uint32_t seed = 0; seed < 300; ++seed) {
+    PromptOptions options;
+    options.token_count = draw(1, 160);
+    options.layer_count = draw(1, 5);
+    options.kv_head_count = draw(1, 3);
+    options.heads_per_kv = draw(1, 8);
+    options.key_head_size = draw(1, 20);
+    options.value_head_size = draw(0, 20);
+    options.dtype = std::array{DType::kF32, DType::kF16, DType::kBF16}[draw(0, 2)];
+    options.source = ScoreSource(draw(1, 3));
+    options.has_lse = options.source == ScoreSource::kQueryWindow && draw(0, 1) == 1;
+    options.layout = RowLayout(draw(0, 2));
+    options.window_length = draw(1, 40);
+    options.scale = draw(0, 1) * 0.3;
+    options.softcap = draw(0, 1) * 5.0;
+    options.has_sink_logits = draw(0, 1) == 1;
+    options.magnitude = 1.0f + static_cast<float>(draw(0, 2));
+    const RandomPrompt prompt(options, seed);
+    CompactionSpec spec;
+    spec.policy = Policy(draw(1, 5));
+    if (spec.policy != Policy::kFull) spec.keep_ratio = draw(1, 100) / 100.0;
+    spec.window_length = options.window_length;
+    spec.chunk_length = draw(1, 20);
+    spec.chunk_reduce = ChunkReduce(draw(1, 3));
+    spec.group_score = GroupScore(draw(1, 2));
+    spec.reuse_group = draw(1, 6);
+    spec.sink_tokens = draw(0, 6);
+    spec.pool = 2 * draw(0, 4) + 1;
+    spec.recent_ratio = draw(0, 10) / 10.0;
+    spec.budget_multiple = draw(1, 8);
+    if (draw(0, 2) == 0) {
+      for (int32_t at = *spec.sink_tokens; at < options.token_count; at += draw(1, 15)) spec.chunk_starts.push_back(at);
+    }
+    SCOPED_TRACE(::testing::Message() << "seed " << seed << ", " << PolicyName(spec.policy)
+                                      << ", L = " << options.token_count);
+    ExpectConforms(compactor(), PlanOf(spec, prompt), prompt);
+  }
+}
+
+TEST_P(CompactorConformance, GivesTheSameBitsOnAnyThreads) {
+  PromptOptions options;
+  options.token_count = 3000;
+  options.layer_count = 3;
+  for (const bool has_lse : {false, true}) {
+    options.has_lse = has_lse;
+    const RandomPrompt prompt(options, 3);
+    const Plan plan = PlanOf(Keep(Policy::kChunkKv, 0.3, 8), prompt);
+    const CompactionOutcome alone = Compact(compactor(), plan, prompt.layers());
+    for (const int threads : {2, 5}) {
+      ExecutionContext context;
+      context.run_parallel = OnThreads(threads);
+      const CompactionOutcome shared = Compact(compactor(), plan, prompt.layers(), context);
+      ASSERT_TRUE(shared.status.ok()) << shared.status;
+      EXPECT_EQ(shared.token_scores, alone.token_scores);
+      EXPECT_EQ(shared.positions, alone.positions);
+      EXPECT_EQ(shared.retained_mass, alone.retained_mass);
+      EXPECT_EQ(shared.keys, alone.keys);
+      EXPECT_EQ(shared.values, alone.values);
+    }
+  }
+}
+
+TEST_P(CompactorConformance, ChunksOfOneTokenChooseAsSnapKv) {
+  PromptOptions options;
+  options.token_count = 150;
+  const RandomPrompt prompt(options, 5);
+  CompactionSpec chunks = Keep(Policy::kChunkKv, 0.37, 8);
+  chunks.chunk_length = 1;
+  CompactionSpec tokens = Keep(Policy::kSnapKv, 0.37, 8);
+  tokens.pool = 1;
+  EXPECT_EQ(Compact(compactor(), PlanOf(chunks, prompt), prompt.layers()).positions,
+            Compact(compactor(), PlanOf(tokens, prompt), prompt.layers()).positions);
+}
+
+TEST_P(CompactorConformance, EqualScoresGoToTheLowerIndex) {
+  PromptOptions options;
+  options.token_count = 100;
+  options.source = ScoreSource::kTokenScores;
+  RandomPrompt prompt(options, 1);
+  for (int64_t j = 0; j < 92; ++j) prompt.SetTokenScore(0, j, 0.1f);
+  for (const Policy policy : {Policy::kChunkKv, Policy::kSnapKv, Policy::kH2o}) {
+    CompactionSpec spec = Keep(policy, 0.3, 8);
+    spec.pool = 1;
+    spec.recent_ratio = 0.0;
+    const CompactionOutcome outcome = Compact(compactor(), PlanOf(spec, prompt), prompt.layers());
+    std::vector<int32_t> expected(30);
+    std::iota(expected.begin(), expected.begin() + 22, 0);
+    std::iota(expected.begin() + 22, expected.end(), 92);
+    EXPECT_THAT(outcome.positions, ::testing::ElementsAre(expected)) << PolicyName(policy);
+    EXPECT_NEAR(outcome.retained_mass.at(0), 22.0 / 92.0, 1e-9);
+  }
+}
+
+TEST_P(CompactorConformance, OneHugeScoreInTheShortLastChunkWins) {
+  PromptOptions options;
+  options.token_count = 101;
+  options.source = ScoreSource::kTokenScores;
+  RandomPrompt prompt(options, 1);
+  prompt.SetTokenScore(0, 92, 1e30f);
+  CompactionSpec spec = Keep(Policy::kChunkKv, 0, 8);
+  spec.keep_ratio.reset();
+  spec.max_tokens = 11;  // chunks of 10 up to 90, then [90, 93)
+  const CompactionOutcome outcome = Compact(compactor(), PlanOf(spec, prompt), prompt.layers());
+  EXPECT_THAT(outcome.positions,
+              ::testing::ElementsAre(std::vector<int32_t>{90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100}));
+}
+
+TEST_P(CompactorConformance, ChunksGivenOfOneTokenAndOfThousands) {
+  PromptOptions options;
+  options.token_count = 3500;
+  options.source = ScoreSource::kTokenScores;
+  const RandomPrompt prompt(options, 11);
+  CompactionSpec spec = Keep(Policy::kChunkKv, 0.2, 8);
+  spec.chunk_starts = {0, 1, 2, 3, 2900, 2901, 2910, 3495};
+  ExpectConforms(compactor(), PlanOf(spec, prompt), prompt);
+}
+
+TEST_P(CompactorConformance, AttentionOverKeptRowsIsDenseAttentionWithoutTheOthers) {
+  PromptOptions options;
+  options.token_count = 120;
+  options.key_head_size = 16;
+  RandomPrompt prompt(options, 9);
+  const CompactionOutcome outcome =
+      Compact(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.4, 8), prompt), prompt.layers());
+  ASSERT_TRUE(outcome.status.ok());
+  const LayerInput& input = prompt.layers()[0];
+  const std::vector<int32_t>& positions = outcome.positions[0];
+  const RowsView keys = TokenMajorRows(outcome.keys[0].data(), DType::kF32, positions.size(), 2, 16);
+  const RowsView values = TokenMajorRows(outcome.values[0].data(), DType::kF32, positions.size(), 2, 8);
+  // The last token attends: over kept rows, and over all rows with logits of the others at -Inf.
+  for (int64_t head = 0; head < 4; ++head) {
+    const auto attend = [&](const RowsView& k, const RowsView& v, const std::vector<bool>& is_visible) {
+      std::vector<double> out(8, 0.0);
+      double sum = 0;
+      for (int64_t j = 0; j < k.token_count; ++j) {
+        double logit = 0;
+        for (int64_t d = 0; d < 16; ++d) {
+          logit += double{RowElement(k, j, head / 2, d)} *
+                   reinterpret_cast<const float*>(input.queries.data)[(7 * 4 + head) * 16 + d];
+        }
+        const double p = is_visible[j] ? std::exp(logit / 4) : 0.0;
+        sum += p;
+        for (int64_t d = 0; d < 8; ++d) out[d] += p * RowElement(v, j, head / 2, d);
+      }
+      for (double& value : out) value /= sum;
+      return out;
+    };
+    std::vector<bool> kept(120, false);
+    for (const int32_t position : positions) kept[position] = true;
+    EXPECT_THAT(attend(keys, values, std::vector<bool>(positions.size(), true)),
+                ::testing::Pointwise(::testing::DoubleNear(1e-12), attend(input.keys, input.values, kept)));
+  }
+}
+
+TEST_P(CompactorConformance, GathersFp8AndItsScalesBitForBit) {
+  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
+    PromptOptions options;
+    options.token_count = 90;
+    options.dtype = dtype;
+    options.key_head_size = 7;
+    options.value_head_size = 5;
+    options.layout = RowLayout::kStrided;
+    options.source = ScoreSource::kTokenScores;
+    const RandomPrompt prompt(options, 2);
+    ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.5, 8), prompt), prompt);
+  }
+}
+
+TEST_P(CompactorConformance, GathersPiecesLargerThanCaches) {
+  constexpr int64_t kTokens = 600;
+  for (const bool head_major : {false, true}) {
+    for (const int32_t head_size : {64, 5000}) {
+      const int32_t heads = head_size == 64 ? 70 : 3;
+      std::vector<float> data(kTokens * heads * head_size);
+      for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<float>(i % 65521);
+      const auto make = head_major ? HeadMajorRows : TokenMajorRows;
+      const RowsView rows = make(data.data(), DType::kF32, kTokens, heads, head_size);
+      std::vector<int32_t> positions;
+      for (int32_t at = 1; at < kTokens; at += at % 7 == 0 ? 5 : 1) positions.push_back(at);
+      std::vector<std::byte> kept(positions.size() * heads * head_size * sizeof(float) + 4);
+      const GatherTask task{rows, positions, kept.data() + 4};
+      Batch batch;
+      batch.gather = absl::MakeConstSpan(&task, 1);
+      ExecutionContext context;
+      context.run_parallel = OnThreads(3);
+      const Plan plan;
+      ASSERT_TRUE(RunBatch(compactor(), plan, batch, context).ok());
+      ExpectRows(rows, positions, std::vector<std::byte>(kept.begin() + 4, kept.end()));
+    }
+  }
+}
+
+TEST_P(CompactorConformance, RefusesPositionsOutsideTheRows) {
+  std::vector<float> data(10 * 4);
+  std::vector<std::byte> kept(2 * 4 * sizeof(float));
+  for (const int32_t outside : {-1, 10, INT32_MAX, INT32_MIN}) {
+    const std::vector<int32_t> positions = {3, outside};
+    const GatherTask task{TokenMajorRows(data.data(), DType::kF32, 10, 1, 4), positions, kept.data()};
+    Batch batch;
+    batch.gather = absl::MakeConstSpan(&task, 1);
+    ExecutionContext context;
+    EXPECT_EQ(StatusReason(RunBatch(compactor(), Plan(), batch, context)), "BAD_POSITIONS") << outside;
+  }
+}
+
+}  // namespace
+}  // namespace chunkkv::testing

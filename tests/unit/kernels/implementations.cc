@@ -1,0 +1,32 @@
+#include "tests/unit/kernels/implementations.h"
+
+#include <hwy/highway.h>
+
+namespace chunkkv::testing {
+
+std::vector<std::string> ImplementationNames() {
+#if HWY_ARCH_X86
+  return {"reference", "cpu", "cpu_sse4", "cpu_baseline"};
+#else
+  return {"reference", "cpu", "cpu_baseline"};
+#endif
+}
+
+void PerImplementation::SetUp() {
+  // Highway's targets are bits, better ones lower; the highest that is supported is in every build.
+  int64_t targets = hwy::SupportedTargets();
+  if (GetParam() == "cpu_sse4") targets &= -int64_t{HWY_SSE4};
+  while (GetParam() == "cpu_baseline" && (targets & (targets - 1)) != 0) targets &= targets - 1;
+  hwy::SetSupportedTargetsForTest(targets);
+  hwy::GetChosenTarget().Update(targets);
+  compactor_ = GetParam() == "reference" ? MakeReferenceCompactor() : MakeCpuCompactor();
+}
+
+void PerImplementation::TearDown() {
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+std::string ImplementationTestName(const ::testing::TestParamInfo<std::string>& info) { return info.param; }
+
+}  // namespace chunkkv::testing

@@ -1,0 +1,37 @@
+// The implementations that conformance runs against. One more (CUDA) joins by a line in implementations.cc.
+#ifndef CHUNKKV_TESTS_UNIT_KERNELS_IMPLEMENTATIONS_H_
+#define CHUNKKV_TESTS_UNIT_KERNELS_IMPLEMENTATIONS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "chunkkv/kernels/compactor.h"
+#include "gtest/gtest.h"
+
+namespace chunkkv::testing {
+
+// "reference", "cpu" (the machine's best instruction set), "cpu_sse4", "cpu_baseline" (the least of the build).
+std::vector<std::string> ImplementationNames();
+
+// A test that runs once per implementation.
+class PerImplementation : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  const Compactor& compactor() const { return *compactor_; }
+
+ private:
+  std::unique_ptr<Compactor> compactor_;
+};
+
+std::string ImplementationTestName(const ::testing::TestParamInfo<std::string>& info);
+
+}  // namespace chunkkv::testing
+
+#define CHUNKKV_FOR_EACH_IMPLEMENTATION(suite)                                                                     \
+  INSTANTIATE_TEST_SUITE_P(Implementations, suite, ::testing::ValuesIn(::chunkkv::testing::ImplementationNames()), \
+                           ::chunkkv::testing::ImplementationTestName)
+
+#endif  // CHUNKKV_TESTS_UNIT_KERNELS_IMPLEMENTATIONS_H_

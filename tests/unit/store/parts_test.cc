@@ -1,0 +1,73 @@
+// The store's parts, each alone.
+#include <algorithm>
+#include <vector>
+
+#include "service/store/eviction_policy.h"
+#include "service/store/header_bytes.h"
+#include "service/store/key_hasher.h"
+#include "tests/unit/store/store_fixture.h"
+
+namespace chunkkv {
+namespace {
+
+Bytes16 Id(uint8_t number) {
+  Bytes16 id{};
+  id[0] = number;
+  return id;
+}
+
+std::vector<uint8_t> VictimsOf(const EvictionPolicy& policy) {
+  std::vector<uint8_t> victims;
+  policy.VisitVictims([&](const Bytes16& id) {
+    victims.push_back(id[0]);
+    return true;
+  });
+  return victims;
+}
+
+TEST(LruPolicyTest, OrdersByLastUse) {
+  const auto policy = MakeLruPolicy();
+  for (uint8_t i = 1; i <= 4; ++i) policy->Insert(Id(i), 10);
+  policy->Touch(Id(2));
+  policy->Erase(Id(3));
+  policy->Touch(Id(3));
+  EXPECT_EQ(VictimsOf(*policy), (std::vector<uint8_t>{1, 4, 2}));
+  policy->Insert(Id(1), 10);
+  EXPECT_EQ(VictimsOf(*policy), (std::vector<uint8_t>{4, 2, 1}));
+}
+
+TEST(LruPolicyTest, StopsVisitingWhenTold) {
+  const auto policy = MakeLruPolicy();
+  for (uint8_t i = 1; i <= 4; ++i) policy->Insert(Id(i), 10);
+  int visits = 0;
+  policy->VisitVictims([&](const Bytes16&) { return ++visits < 2; });
+  EXPECT_EQ(visits, 2);
+}
+
+TEST(KeyHasherTest, NamesDependOnTheSecretAndOnEverythingBefore) {
+  const KeyHasher ours, theirs;
+  const std::vector<Bytes32> digests = DigestPrompt(CountingTokens(256), {}).digests;
+  std::vector<Bytes16> names, other_names;
+  ours.ExtendNames(digests, 2, &names);
+  ours.ExtendNames(digests, 100, &names);
+  ASSERT_EQ(names.size(), 4u);
+  theirs.ExtendNames(digests, 4, &other_names);
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_NE(names[i], other_names[i]);
+    EXPECT_EQ(names[i], ours.NextName(i == 0 ? Bytes16{} : names[i - 1], digests[i]));
+    // No part of a digest is shown.
+    EXPECT_EQ(std::search(digests[i].begin(), digests[i].end(), names[i].begin(), names[i].begin() + 4),
+              digests[i].end());
+  }
+  EXPECT_NE(ours.NextName(names[0], digests[1]), ours.NextName(names[1], digests[1]));
+}
+
+TEST(HeaderBytesTest, GrowsWithKeptPositions) {
+  EntryHeader header = MakeEntry(Compacted(Prompt(0, 1000), 0.5)).header;
+  const int64_t with_positions = HeaderBytes(header);
+  header.positions = {};
+  EXPECT_GE(with_positions - HeaderBytes(header), 500 * 4);
+}
+
+}  // namespace
+}  // namespace chunkkv
