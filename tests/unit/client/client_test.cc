@@ -121,10 +121,9 @@ TEST_F(ClientTest, GetsWhatCompactionKept) {
 TEST_F(ClientTest, SelectThenSendStoresTheSameAsSendAll) {
   const ToyCache cache(kTokens);
   PutRequest put = cache.Request(Policy::kChunkKv);
-  put.prompt.tokens.push_back(1);
   Put(cache, put);
   const CachedEntry all = Get(RequestFor(put));
-  put.prompt.tokens.push_back(2);
+  put.prompt.tokens[0] += 1;  // another key
   put.send_mode = SendMode::kSelectThenSend;
   const PutResult selected = Put(cache, put);
   EXPECT_LT(selected.received_bytes, 40'000);
