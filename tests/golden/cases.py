@@ -70,7 +70,8 @@ def random_scores(tokens: int, window: int, layers=1, **shape):
     def inputs(draw: Draw) -> list[Layer]:
         made = [keys_and_values(draw, tokens, **shape) for _ in range(layers)]
         for layer in made:
-            layer.scores = (normal(draw, (max(0, tokens - window),), np.float32) ** 4).astype(np.float32)
+            squares = np.square(normal(draw, (max(0, tokens - window),), np.float32))
+            layer.scores = squares * squares
         return made
     return inputs
 
