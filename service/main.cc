@@ -30,8 +30,8 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   const auto line = chunkkv::ParseCommandLine(argc, argv, &exit_code);
   if (!line) return exit_code;
-  // Messages of a megabyte come and go on many threads: few arenas, and no more than 32 MiB kept of what has been freed,
-  // so that resident memory follows the budget.
+  // Messages of a megabyte come and go on many threads: few arenas, and no more than 32 MiB kept of what has been
+  // freed, so that resident memory follows the budget.
   mallopt(M_ARENA_MAX, 2);
   mallopt(M_MMAP_THRESHOLD, 256 << 10);
   mallopt(M_TRIM_THRESHOLD, 32 << 20);

@@ -4,10 +4,9 @@
 
 #include <utility>
 
-#define CHUNKKV_RETURN_IF_ERROR(expression)                      \
-  do {                                                           \
-    if (auto chunkkv_status = (expression); !chunkkv_status.ok()) \
-      return chunkkv_status;                                     \
+#define CHUNKKV_RETURN_IF_ERROR(expression)                                              \
+  do {                                                                                   \
+    if (auto chunkkv_status = (expression); !chunkkv_status.ok()) return chunkkv_status; \
   } while (false)
 
 #define CHUNKKV_CONCAT_INNER(a, b) a##b

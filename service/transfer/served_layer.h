@@ -30,7 +30,7 @@ struct ServedLayer {
 };
 
 struct ServeOptions {
-  int64_t first_token = 0;  // of EXACT entries
+  int64_t first_token = 0;   // of EXACT entries
   int64_t token_count = -1;  // -1: all
   PositionMode position_mode = PositionMode::kOriginal;
 };

@@ -1,6 +1,7 @@
 // Puts a prompt's KV cache, compacted to a fifth, and gets it back. Run as: put_get ADDRESS
 #include <cstdio>
 #include <random>
+#include <vector>
 
 #include "chunkkv/client/client.h"
 
@@ -49,10 +50,15 @@ chunkkv::AttentionRun Attention() {
 
 absl::Status PutAndGet(const char* address) {
   std::vector<std::vector<float>> k, v, q;
+  std::vector<ck::LayerArrays> layers;
   for (int32_t layer = 0; layer < kLayers; ++layer) {
     k.push_back(Tensor(kTokens * kKvHeads * kHeadSize));
     v.push_back(Tensor(kTokens * kKvHeads * kHeadSize));
     q.push_back(Tensor(kWindow * kHeads * kHeadSize));
+    ck::LayerArrays& arrays = layers.emplace_back();
+    arrays.keys = Bytes(k.back());
+    arrays.values = Bytes(v.back());
+    arrays.queries = Bytes(q.back());
   }
   std::vector<uint32_t> tokens(kTokens);
   for (int64_t i = 0; i < kTokens; ++i) tokens[i] = static_cast<uint32_t>(i % 97);
@@ -61,27 +67,24 @@ absl::Status PutAndGet(const char* address) {
   auto client = ck::Client::Connect(address);
   if (!client.ok()) return client.status();
   ck::PutRequest put;
-  put.model = Model();                           // name, revision, dtype and shape: whose cache this is
+  put.model = Model();                           // name, revision, dtype, shape: whose cache this is
+  put.layout = {{0, kLayers, Attention(), {}}};  // heads, head sizes, dtype of each layer
   put.prompt.tokens = tokens;                    // what it is the cache of
-  put.layout = {{0, kLayers, Attention(), {}}};  // heads, head sizes, dtype
   put.token_count = kTokens;
   put.spec.policy = chunkkv::Policy::kChunkKv;
   put.spec.keep_ratio = 0.2;
   put.score_source = chunkkv::ScoreSource::kQueryWindow;
-  std::vector<ck::LayerArrays> layers(kLayers);  // [L, Hkv, D], and the last queries [w, H, D]
-  for (int i = 0; i < kLayers; ++i)
-    layers[i].keys = Bytes(k[i]), layers[i].values = Bytes(v[i]), layers[i].queries = Bytes(q[i]);
-  if (auto stored = (*client)->Put(put, layers); !stored.ok()) return stored.status();
+  auto stored = (*client)->Put(put, layers);  // of each layer K and V [L, Hkv, D], and the last queries [w, H, D]
+  if (!stored.ok()) return stored.status();
 
   ck::GetRequest get;
-  get.model = put.model;
-  get.prompt = put.prompt;
-  get.accept = ck::Accept::LeastLossy();
-  auto entry = (*client)->Get(get);  // verified; keys are entry->Find(layer, "k")->bytes
+  get.model = put.model, get.prompt = put.prompt, get.accept = ck::Accept::LeastLossy();
+  auto entry = (*client)->Get(get);  // whole and verified: entry->Find(layer, "k")->bytes, entry->PositionsOf(layer)
   if (!entry.ok()) return entry.status();
-  std::printf("%ld of %ld tokens kept; the next one is at position %ld\n", entry->Find(0, "k")->row_count,
-              entry->header.token_count, entry->header.next_position);
   // [/readme]
+  std::printf("%lld of %lld tokens kept; the next one is at position %lld\n",
+              static_cast<long long>(entry->Find(0, "k")->row_count), static_cast<long long>(entry->header.token_count),
+              static_cast<long long>(entry->header.next_position));
   return absl::OkStatus();
 }
 

@@ -1,6 +1,6 @@
 """Finds a passphrase in a long prompt, from the full KV cache and from compacted ones served by ChunkKV.
 
-    python tests/quality/demo/demo.py --address 127.0.0.1:50051
+    python tests/quality/demo/demo.py --address 127.0.0.1:7421
 
 Needs NumPy and the `chunkkv` package; the model is ../model/passphrase-llama.
 """
@@ -86,7 +86,7 @@ def summarize(outcomes, full_bytes):
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--address", default="127.0.0.1:50051", help="the service (default %(default)s)")
+    parser.add_argument("--address", default="127.0.0.1:7421", help="the service (default %(default)s)")
     parser.add_argument("--prompts", type=int, default=50, help="prompts of the table (default %(default)s)")
     parser.add_argument("--length", type=int, default=1024, help="tokens of a prompt (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first prompt (default %(default)s)")

@@ -1,4 +1,4 @@
-"""A line on standard error that counts what takes longer than a second."""
+"""A line on standard error, where that is a terminal, that counts what takes longer than a second."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ class Progress:
 
     def update(self, done):
         elapsed = time.monotonic() - self._started
-        if elapsed >= QUIET_SECONDS:
+        if elapsed >= QUIET_SECONDS and sys.stderr.isatty():
             left = elapsed / done * (self._total - done)
             self._write(f"{self._label} {done}/{self._total}, {left:.0f} s left")
 
@@ -25,5 +25,5 @@ class Progress:
 
     def _write(self, text):
         self._shown = True
-        sys.stderr.write(f"\r\033[K{text}" if sys.stderr.isatty() else f"{text}\n" if text else "")
+        sys.stderr.write(f"\r\033[K{text}")
         sys.stderr.flush()

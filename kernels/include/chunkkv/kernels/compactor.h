@@ -25,12 +25,12 @@ namespace chunkkv {
 
 // Token scores of one scored layer. Which inputs are read depends on plan.source.
 struct ScoreTask {
-  int32_t layer = 0;        // attention layer: its AttentionShape applies
-  RowsView keys;            // kQueryWindow: [L, Hkv, D]
-  DenseView queries;        // kQueryWindow: [w', H, D] of the last w' = min(w, L) tokens
-  const float* lse = nullptr;  // kQueryWindow with LSE: [w', H], natural log, sinks included; else null
-  DenseView attention;      // kAttention: probabilities [H, w', L]
-  DenseView token_scores_in;  // kTokenScores: [P]
+  int32_t layer = 0;              // attention layer: its AttentionShape applies
+  RowsView keys;                  // kQueryWindow: [L, Hkv, D]
+  DenseView queries;              // kQueryWindow: [w', H, D] of the last w' = min(w, L) tokens
+  const float* lse = nullptr;     // kQueryWindow with LSE: [w', H], natural log, sinks included; else null
+  DenseView attention;            // kAttention: probabilities [H, w', L]
+  DenseView token_scores_in;      // kTokenScores: [P]
   float* token_scores = nullptr;  // out: [P], unpooled
 };
 
@@ -55,13 +55,14 @@ struct GatherTask {
 // Rotary embedding of one layer run. Angle of pair i at position p is p * inv_freq[i].
 struct RopeShape {
   int32_t first_dim = 0;
-  int32_t rotary_dims = 0;       // even; inv_freq has rotary_dims / 2 elements
-  bool interleaved = false;      // pairs (2i, 2i+1); else HALF: (i, i + rotary_dims / 2)
+  int32_t rotary_dims = 0;   // even; inv_freq has rotary_dims / 2 elements
+  bool interleaved = false;  // pairs (2i, 2i+1); else HALF: (i, i + rotary_dims / 2)
   std::vector<double> inv_freq;
 };
 
 // Re-rotates kept keys from their original positions to 0..count-1 (angles in float64, rotation in float32 or better,
-// within one unit in the last place of the pair's larger element). Keys are dense [count, head_count, head_size]; destination may equal source.
+// within one unit in the last place of the pair's larger element). Keys are dense [count, head_count, head_size];
+// destination may equal source.
 struct RotateTask {
   RowsView source;
   absl::Span<const int32_t> positions;  // original position of each row

@@ -20,8 +20,8 @@ struct AttentionShape {
   int32_t key_head_size = 0;     // D
   int32_t value_head_size = 0;   // Dv; 0: no V tensor
   DType dtype = DType::kF32;
-  double scale = 0;    // of the logits; 0: 1 / sqrt(D)
-  double softcap = 0;  // logit = softcap * tanh(logit / softcap); 0: none
+  double scale = 0;                // of the logits; 0: 1 / sqrt(D)
+  double softcap = 0;              // logit = softcap * tanh(logit / softcap); 0: none
   std::vector<float> sink_logits;  // [H] or empty: one more term in each softmax's denominator
 };
 
@@ -35,9 +35,9 @@ struct CompactionShape {
 
 // What made the budget differ from the plain request; several may hold.
 struct BudgetChange {
-  bool raised_to_window = false;      // a ratio's budget below window + sinks
-  bool rounded_to_multiple = false;   // budget_multiple
-  bool everything_kept = false;       // L <= w or B >= L
+  bool raised_to_window = false;     // a ratio's budget below window + sinks
+  bool rounded_to_multiple = false;  // budget_multiple
+  bool everything_kept = false;      // L <= w or B >= L
 };
 
 struct Plan {
@@ -48,7 +48,7 @@ struct Plan {
   int64_t window_length = 0;  // w, as asked; may exceed L
   int64_t past_length = 0;    // P = max(0, L - w): length of a list of token scores
   int64_t sink_tokens = 0;
-  int64_t budget = 0;         // B; equals L where everything is kept; 0 for kExternal, whose lists decide
+  int64_t budget = 0;  // B; equals L where everything is kept; 0 for kExternal, whose lists decide
   BudgetChange budget_change;
   int32_t chunk_length = 10;
   std::vector<int32_t> chunk_starts;  // within [sink_tokens, P); empty: grid of chunk_length

@@ -46,21 +46,21 @@ struct CompactionSpec {
   std::optional<double> keep_ratio;   // share kept, in (0, 1]
   std::optional<int64_t> max_tokens;  // tokens kept, window and sinks included
 
-  std::optional<int32_t> chunk_length;        // default 10
-  std::optional<int32_t> window_length;       // default 32
-  std::optional<int32_t> reuse_group;         // default 1
-  std::optional<GroupScore> group_score;      // default kLeader
-  std::optional<ChunkReduce> chunk_reduce;    // default kSum
-  std::optional<int32_t> sink_tokens;         // default 0; kStreamingLlm 4
-  std::optional<int32_t> pool;                // odd; default 1; kSnapKv 5
-  std::optional<double> recent_ratio;         // kH2o; default 0.5
-  std::optional<int32_t> budget_multiple;     // default 1
-  std::optional<double> min_retained_mass;    // guardrail, in [0, 1]; unset: none
-  std::optional<OnLowMass> on_low_mass;       // default kFail
-  std::optional<int64_t> max_raised_tokens;   // default L
-  std::vector<int32_t> chunk_starts;          // given chunks: ascending token positions from sink_tokens; empty: grid
-  std::vector<ReuseGroup> groups;             // explicit groups with leaders; empty: runs of reuse_group layers
-  std::string label;                          // kExternal: the caller's method
+  std::optional<int32_t> chunk_length;       // default 10
+  std::optional<int32_t> window_length;      // default 32
+  std::optional<int32_t> reuse_group;        // default 1
+  std::optional<GroupScore> group_score;     // default kLeader
+  std::optional<ChunkReduce> chunk_reduce;   // default kSum
+  std::optional<int32_t> sink_tokens;        // default 0; kStreamingLlm 4
+  std::optional<int32_t> pool;               // odd; default 1; kSnapKv 5
+  std::optional<double> recent_ratio;        // kH2o; default 0.5
+  std::optional<int32_t> budget_multiple;    // default 1
+  std::optional<double> min_retained_mass;   // guardrail, in [0, 1]; unset: none
+  std::optional<OnLowMass> on_low_mass;      // default kFail
+  std::optional<int64_t> max_raised_tokens;  // default L
+  std::vector<int32_t> chunk_starts;         // given chunks: ascending token positions from sink_tokens; empty: grid
+  std::vector<ReuseGroup> groups;            // explicit groups with leaders; empty: runs of reuse_group layers
+  std::string label;                         // kExternal: the caller's method
 };
 
 }  // namespace chunkkv
