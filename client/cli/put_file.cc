@@ -1,6 +1,7 @@
 #include "client/cli/put_file.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "chunkkv/kernels/status.h"
 #include "client/cli/local_compaction.h"
@@ -40,10 +41,13 @@ std::vector<std::vector<int32_t>> PositionsOf(const PromptFile& file) {
   const EntryHeader& header = file.record()->header;
   std::vector<std::vector<int32_t>> positions(header.groups.size());
   for (size_t group = 0; group < positions.size(); ++group) {
+    positions[group].resize(header.row_counts[group]);
+    if (header.row_counts[group] == header.token_count) {
+      std::iota(positions[group].begin(), positions[group].end(), 0);
+      continue;
+    }
     const auto bytes = BytesOf(file, file.FindTensor("positions." + std::to_string(group)));
-    positions[group].resize(bytes.size() / sizeof(int32_t));
-    std::memcpy(positions[group].data(), bytes.data(), bytes.size());
-    for (int32_t at = 0; bytes.empty() && at < header.token_count; ++at) positions[group].push_back(at);
+    if (!bytes.empty()) std::memcpy(positions[group].data(), bytes.data(), bytes.size());
   }
   return positions;
 }

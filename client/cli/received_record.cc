@@ -1,7 +1,8 @@
 #include "client/cli/received_record.h"
 
-#include <cstring>
+#include <algorithm>
 #include <new>
+#include <span>
 
 #include "chunkkv/kernels/status.h"
 #include "service/format/digest.h"
@@ -33,8 +34,7 @@ void ReceivedRecord::Finish(const client::CachedEntry& entry, const client::Mode
   header_.model = model.model;
   std::byte* next = body_.get();
   for (const std::vector<int32_t>& positions : header_.positions) {
-    std::memcpy(next, positions.data(), positions.size() * sizeof(int32_t));
-    next += positions.size() * sizeof(int32_t);
+    next = std::ranges::copy(std::as_bytes(std::span(positions)), next).out;
   }
   if (!header_.keys_contiguous) return;
   for (TensorSlot& slot : header_.tensors) {

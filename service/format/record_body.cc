@@ -58,7 +58,7 @@ absl::Status VerifyBody(const EntryHeader& header, absl::Span<const std::byte> b
     const bool is_same = i < header.positions.size() &&
                          header.positions[i].size() == static_cast<size_t>(header.row_counts[i]) &&
                          size_bytes <= body.size() - offset &&
-                         std::memcmp(body.data() + offset, header.positions[i].data(), size_bytes) == 0;
+                         (size_bytes == 0 || std::memcmp(body.data() + offset, header.positions[i].data(), size_bytes) == 0);
     if (!is_same) return Mismatch(PositionsName(i));
     offset += size_bytes;
   }

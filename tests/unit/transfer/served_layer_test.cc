@@ -37,9 +37,9 @@ Stored Store(PutRequest request) {
   // The bytes without the store, which ends here.
   stored.entry = driver.listener().summary().entry;
   const absl::Span<const std::byte> body = stored.entry->body();
-  MemoryBudget* const budget = new MemoryBudget(1 << 30);  // outlives every entry made from it
+  static MemoryBudget budget(1 << 30);  // outlives every entry made from it
   BudgetShare share;
-  EXPECT_TRUE(budget->TryReserve(Buffer::ChargedBytes(body.size()), &share));
+  EXPECT_TRUE(budget.TryReserve(Buffer::ChargedBytes(body.size()), &share));
   Buffer copy = Buffer::Allocate(body.size(), std::move(share)).value();
   std::memcpy(copy.data(), body.data(), body.size());
   stored.entry = std::make_shared<const Entry>(stored.entry->identity(), stored.entry->header(), std::move(copy));
