@@ -6,6 +6,7 @@
 #include "chunkkv/kernels/status.h"
 #include "client/cpp/convert.h"
 #include "service/base/status_macros.h"
+#include "service/format/digest.h"
 
 namespace chunkkv::client {
 namespace {
@@ -38,6 +39,10 @@ AttentionRun FromProto(const v1::AttentionRun& proto) {
   return run;
 }
 
+absl::Span<const std::byte> BytesOf(const std::vector<int32_t>& positions) {
+  return {reinterpret_cast<const std::byte*>(positions.data()), positions.size() * sizeof(int32_t)};
+}
+
 // Groups must cover the attention layers in order; lists must be ascending and within [0, L).
 // `positions_needed`: an empty list means that everything was kept; else that positions were not asked for.
 absl::Status ReadGroups(const google::protobuf::RepeatedPtrField<v1::GroupPositions>& groups, bool positions_needed,
@@ -58,6 +63,10 @@ absl::Status ReadGroups(const google::protobuf::RepeatedPtrField<v1::GroupPositi
     for (const int32_t position : positions) {
       if (position <= previous || position >= header->token_count) return BadReply("kept positions not ascending");
       previous = position;
+    }
+    if (positions_needed && proto.row_count() != header->token_count &&
+        proto.positions_digest() != ToString(DigestTensor(BytesOf(positions)))) {
+      return ErrorStatus(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH", "kept positions are not what was committed");
     }
     header->groups.push_back(group);
     header->row_counts.push_back(proto.row_count());

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
 #include "client/cpp/convert.h"
+#include "client/cpp/expected_entry.h"
 #include "client/cpp/part_codec.h"
 #include "client/cpp/receive_buffer.h"
 #include "service/base/status_macros.h"
@@ -26,9 +27,9 @@ int64_t RoundUp(int64_t bytes) { return (bytes + kTensorAlignment - 1) / kTensor
 }  // namespace
 
 absl::Status EntryReceiver::Open(const v1::GetHeader& proto, int32_t begin, int32_t end) {
+  CHUNKKV_RETURN_IF_ERROR(ExpectedEntry(request_).Check(proto));
   CHUNKKV_ASSIGN_OR_RETURN(entry_.header, FromProto(proto));
   const EntryHeader& header = entry_.header;
-  if (request_.if_entry_id && header.entry_id != *request_.if_entry_id) return BadReply("another entry than asked");
   if ((request_.position_mode == PositionMode::kContiguous) !=
       (proto.position_mode() == v1::POSITION_MODE_CONTIGUOUS)) {
     return BadReply("another position mode than asked");

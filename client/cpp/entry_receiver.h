@@ -23,7 +23,7 @@ class EntryReceiver {
   explicit EntryReceiver(const GetRequest& request) : request_(request) {}
 
   // A header of a stream of layers [first, first + count); `is_first` opens the entry with layers [begin, end).
-  // Errors: DATA_LOSS, RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, OUT_OF_MEMORY), whatever on_header says.
+  // Errors: DATA_LOSS (ANOTHER_ENTRY, BAD_REPLY, DIGEST_MISMATCH), RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, OUT_OF_MEMORY), whatever on_header says.
   absl::Status Open(const v1::GetHeader& header, int32_t begin, int32_t end);
   absl::Status CheckSame(const v1::GetHeader& header) const;
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "chunkkv/client/client.h"
 #include "chunkkv/kernels/status.h"
+#include "client/cpp/client_impl.h"
 #include "client/cpp/local_scores.h"
 #include "service/base/mutex.h"
 #include "service/base/status_macros.h"
@@ -62,20 +63,17 @@ std::vector<int32_t> AttentionLayers(const Layout& layout) {
   return layers;
 }
 
-// Rows of one tensor at `positions`, dense and token-major. `bytes` is [L, heads, size], or [heads, L, size].
+// Rows of one tensor at `positions`, dense, in the order of `bytes`: [L, heads, size], or [heads, L, size].
 std::vector<std::byte> GatherRows(Bytes bytes, int64_t token_count, int32_t head_count, bool head_major,
                                   const std::vector<int32_t>& positions) {
-  const size_t head_row_bytes = bytes.size() / token_count / head_count;
-  const size_t row_bytes = head_row_bytes * head_count;
-  std::vector<std::byte> rows(positions.size() * row_bytes);
-  for (size_t row = 0; row < positions.size(); ++row) {
-    if (!head_major) {
-      std::memcpy(rows.data() + row * row_bytes, bytes.data() + positions[row] * row_bytes, row_bytes);
-      continue;
-    }
-    for (int32_t head = 0; head < head_count; ++head) {
-      std::memcpy(rows.data() + row * row_bytes + head * head_row_bytes,
-                  bytes.data() + (head * token_count + positions[row]) * head_row_bytes, head_row_bytes);
+  const int64_t planes = head_major ? head_count : 1;
+  const size_t row_bytes = bytes.size() / token_count / planes;
+  std::vector<std::byte> rows(planes * positions.size() * row_bytes);
+  std::byte* to = rows.data();
+  for (int64_t plane = 0; plane < planes; ++plane) {
+    for (const int32_t position : positions) {
+      std::memcpy(to, bytes.data() + (plane * token_count + position) * row_bytes, row_bytes);
+      to += row_bytes;
     }
   }
   return rows;
@@ -149,7 +147,7 @@ absl::Status SendExternal(PutSession& session, const PutRequest& request, absl::
 
 // Layers over the session's connections, one thread each.
 absl::Status SendAll(PutSession& session, const PutRequest& request, absl::Span<const LayerArrays> layers) {
-  const size_t stream_count = static_cast<size_t>(std::clamp<int32_t>(request.channel_count, 1, 64));
+  const size_t stream_count = static_cast<size_t>(std::clamp<int32_t>(request.channel_count, 1, kMaxChannels));
   Mutex mutex;
   absl::Status failure;
   const auto send_share = [&](size_t share) {

@@ -69,8 +69,7 @@ class PutSession::Impl {
       return BadArray(layer, absl::StrCat("tensor ", spec->name, " has ", bytes.size(), " bytes, expected ",
                                           spec->row_bytes, " for each of rows ", begin, " to ", end));
     }
-    const bool head_major =
-        range == v1::RANGE_KIND_TOKENS && FindRun(layout_, layer)->attention->head_major_parts && spec->head_count > 1;
+    const bool head_major = FindRun(layout_, layer)->attention->head_major_parts && spec->head_count > 1;
     const int64_t rows_a_part = std::max<int64_t>(1, PartBytes() / std::max<int64_t>(1, spec->row_bytes));
     v1::Part part;
     part.set_layer(layer);

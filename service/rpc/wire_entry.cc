@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "service/format/digest.h"
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_identity.h"
 #include "service/rpc/wire_layout.h"
@@ -25,6 +26,17 @@ int64_t NextPosition(const EntryHeader& header, const ServedRange& range) {
   return rows + (header.next_position - header.token_count);
 }
 
+// Digests of the lists as they lie in the body: a reader that compares them with the header's notices damage to either.
+void DigestPositions(const Entry& entry, google::protobuf::RepeatedPtrField<v1::GroupPositions>* groups) {
+  size_t offset = 0;
+  for (v1::GroupPositions& group : *groups) {
+    if (group.row_count() == entry.header().token_count) continue;
+    const size_t size_bytes = group.row_count() * sizeof(int32_t);
+    group.set_positions_digest(ToString(DigestTensor(entry.body().subspan(offset, size_bytes))));
+    offset += size_bytes;
+  }
+}
+
 }  // namespace
 
 void ToWire(const Entry& entry, const ServedRange& range, v1::GetHeader* wire) {
@@ -43,6 +55,7 @@ void ToWire(const Entry& entry, const ServedRange& range, v1::GetHeader* wire) {
   wire->set_position_mode(range.options.position_mode == PositionMode::kContiguous ? v1::POSITION_MODE_CONTIGUOUS
                                                                                    : v1::POSITION_MODE_ORIGINAL);
   GroupsToWire(header, /*with_positions=*/true, wire->mutable_groups());
+  DigestPositions(entry, wire->mutable_groups());
   ToWire(header.outcome, wire->mutable_compaction());
   for (const TensorSlot& slot : header.tensors) {
     v1::TensorDigest* digest = wire->add_digests();

@@ -87,7 +87,7 @@ void SessionCore::PublishSelection(int32_t group, PositionsPtr positions) {
     }
     positions_[group] = positions;
     arrivals_.MarkSelected(group, row_counts_[group]);
-    if (put_.plan.policy != Policy::kFull) {
+    if (put_.plan.policy != Policy::kFull || put_.selects_first) {
       callbacks_.Push([this, group, positions] {
         const bool everything = positions == nullptr;
         listener_->OnSelection(group, everything ? absl::Span<const int32_t>() : absl::MakeConstSpan(*positions),

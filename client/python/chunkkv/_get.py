@@ -21,6 +21,7 @@ from .v1 import get_pb2, payload_pb2
 
 TensorName = tuple[int, int, str]  # layer, TensorKind, name of a NAMED one
 _KEYS, _NAMED = payload_pb2.TENSOR_KIND_KEYS, payload_pb2.TENSOR_KIND_NAMED
+MAX_LAYERS = 1024  # of an entry, as the service has it
 _FIELDS = {_KEYS: "k", payload_pb2.TENSOR_KIND_VALUES: "v", payload_pb2.TENSOR_KIND_KEY_SCALES: "k_scale",
            payload_pb2.TENSOR_KIND_VALUE_SCALES: "v_scale"}
 
@@ -34,6 +35,7 @@ class Expected:
     variant: bytes | None
     entry_id: bytes | None
     exact: bool
+    shard: Shard | None
     positions: str
     layers: range | None
     tokens: range | None
@@ -109,6 +111,7 @@ class GetReader:
                 ("variant", wanted.variant is None or wire.variant == wanted.variant),
                 ("entry id", wanted.entry_id is None or wire.entry_id == wanted.entry_id),
                 ("policy", not wanted.exact or compaction.policy_applied == "full"),
+                ("shard", wanted.shard is None or Shard.from_wire(wire.shard) == wanted.shard),
                 ("position mode", mode == wanted.positions)):
             if not is_right:
                 raise DataLoss("ANOTHER_ENTRY", f"the reply's {name} is not what was asked for")
@@ -139,6 +142,8 @@ class GetReader:
             if run.first_layer != next_layer or run.layer_count < 1 or run.WhichOneof("kind") is None:
                 raise DataLoss("MALFORMED_REPLY", "the layout has gaps")
             next_layer += run.layer_count
+        if next_layer > MAX_LAYERS:
+            raise DataLoss("MALFORMED_REPLY", f"{next_layer} layers, more than {MAX_LAYERS}")
 
     def _groups(self, wire: Any) -> tuple[Group, ...]:
         groups = []
@@ -151,10 +156,14 @@ class GetReader:
                     raise DataLoss("MALFORMED_REPLY", f"positions of group {index} are not ascending token positions")
                 if len(positions) != item.row_count:
                     raise DataLoss("MALFORMED_REPLY", f"group {index}: positions and rows differ in number")
+            elif item.row_count == 0:
+                positions = np.empty(0, np.int32)
             elif item.row_count == wire.token_count and item.row_count <= max(1, wire.size_bytes):
                 positions = np.arange(wire.token_count, dtype=np.int32)
             else:
                 raise DataLoss("MALFORMED_REPLY", f"group {index} has no positions")
+            if item.row_count != wire.token_count and item.positions_digest != tensor_digest(positions):
+                raise DataLoss("POSITIONS_DIGEST", f"positions of group {index} are not what was committed")
             if item.group.first_layer != len(self._group_of) or not 0 < item.group.layer_count <= attention_layers:
                 raise DataLoss("MALFORMED_REPLY", f"group {index} is out of order")
             self._group_of += [index] * item.group.layer_count

@@ -63,9 +63,16 @@ def get_call(*, model: Model, tokens: Any = None, key: bytes | PromptKey | None 
         variant = bytes(rule)
     fingerprint = model.fingerprint() if isinstance(model, ModelIdentity) else bytes(model)
     expected = Expected(fingerprint=fingerprint, key=prompt.key, variant=variant, entry_id=if_entry_id,
-                        exact=rule == "exact", positions=positions, layers=layers,
+                        exact=rule == "exact", shard=_resolved_shard(shard, model), positions=positions, layers=layers,
                         tokens=tokens_range)
     return GetCall(request, expected, timeout)
+
+
+def _resolved_shard(shard: Shard, model: Model) -> Shard | None:
+    """As a reply names it; None where only the server knows the model's counts."""
+    if isinstance(model, ModelIdentity):
+        return shard.resolved(model)
+    return shard if shard.layer_count and shard.kv_head_count else None
 
 
 @dataclass(frozen=True)

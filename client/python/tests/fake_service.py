@@ -2,6 +2,7 @@
 
 from concurrent import futures
 
+import chunkkv
 import grpc
 import numpy as np
 
@@ -116,12 +117,13 @@ def entry_messages(model, key, layers, /, *, token_count, positions=None, rows_p
     tensor_digests = [get_pb2.TensorDigest(layer=layer, tensor=kind, digest=digests.tensor_digest(array.tobytes()))
                       for (layer, kind), array in tensors.items()]
     groups = [get_pb2.GroupPositions(group={"first_layer": layer, "layer_count": 1, "leader": layer},
-                                     row_count=len(layers[layer][0]), positions=positions or [])
+                                     row_count=len(layers[layer][0]), positions=positions or [],
+                                     positions_digest=digests.tensor_digest(np.array(positions or [], "<i4")))
               for layer in range(len(layers))]
     policy = compaction_pb2.POLICY_FULL if positions is None else compaction_pb2.POLICY_EXTERNAL
     fields = dict(
         entry_id=b"e" * 16, fingerprint=model.fingerprint(), key=key, variant=bytes(32), spec={"policy": policy},
-        policy_applied=policy, layout=[attention_run(0, len(layers), *layers[0])], token_count=token_count,
+        shard=chunkkv.Shard().resolved(model).to_wire(), policy_applied=policy, layout=[attention_run(0, len(layers), *layers[0])], token_count=token_count,
         next_position=token_count, position_mode=get_pb2.POSITION_MODE_ORIGINAL, groups=groups,
         compaction={"budget": len(layers[0][0]), "policy_applied": policy}, digests=tensor_digests,
         entry_digest=digests.combined_digest(item.digest for item in tensor_digests),

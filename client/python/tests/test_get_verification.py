@@ -122,7 +122,8 @@ def test_a_part_twice_is_refused(fake, fake_client):
     refused(fake_client, "MALFORMED_REPLY")
 
 
-@pytest.mark.parametrize("header", [{"fingerprint": bytes(32)}, {"key": bytes(32)}, {"position_mode": 2}])
+@pytest.mark.parametrize("header", [{"fingerprint": bytes(32)}, {"key": bytes(32)}, {"position_mode": 2},
+                                    {"shard": {"tp_rank": 1, "tp_size": 2}}])
 def test_another_entry_than_asked_for_is_refused(fake, fake_client, header):
     fake.replies = encoded(**header)
     refused(fake_client, "ANOTHER_ENTRY")
@@ -143,6 +144,28 @@ def test_another_variant_or_entry_id_is_refused(fake, fake_client):
 def test_wrong_positions_are_refused(fake, fake_client, positions):
     fake.replies = encoded(token_count=50, positions=positions, variant=b"v" * 32)
     refused(fake_client, "MALFORMED_REPLY", accept=b"v" * 32)
+
+
+def test_positions_that_are_not_those_committed_are_refused(fake, fake_client):
+    reply, *rest = messages(token_count=50, positions=list(range(20)), variant=b"v" * 32)
+    reply.header.groups[1].positions[19] = 40
+    fake.replies = [message.SerializeToString() for message in [reply, *rest]]
+    refused(fake_client, "POSITIONS_DIGEST", accept=b"v" * 32)
+
+
+def test_a_group_that_kept_nothing_has_no_rows(fake, fake_client):
+    nothing = [(k[:0], v[:0]) for k, v in LAYERS]
+    fake.replies = [message.SerializeToString() for message in entry_messages(
+        MODEL, KEY, nothing, token_count=20, positions=[], variant=b"v" * 32)]
+    entry = get(fake_client, accept=b"v" * 32)
+    assert [layer.k.shape[0] for layer in entry.layers] == [0, 0, 0] and entry.layers[0].positions.size == 0
+
+
+def test_a_layout_of_a_million_layers_is_refused_at_once(fake, fake_client):
+    reply = messages()[0]
+    reply.header.layout[0].layer_count = 1_000_000
+    fake.replies = [reply.SerializeToString()]
+    refused(fake_client, "MALFORMED_REPLY")
 
 
 def test_an_entry_that_claims_to_be_huge_is_refused_before_memory_is_taken(fake, fake_client):

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <future>
+#include <numeric>
 #include <thread>
 
 #include "chunkkv/kernels/status.h"
@@ -132,6 +133,14 @@ TEST_F(ClientTest, SelectThenSendStoresTheSameAsSendAll) {
   ExpectRowsOf(cache, entry);
 }
 
+TEST_F(ClientTest, SelectThenSendOfAFullEntrySendsEverything) {
+  const ToyCache cache(kTokens);
+  PutRequest put = cache.Request(Policy::kFull);
+  put.send_mode = SendMode::kSelectThenSend;
+  Put(cache, put);
+  ExpectRowsOf(cache, Get(RequestFor(put)));
+}
+
 TEST_F(ClientTest, StoresPositionsOfTheCallersOwnChoice) {
   const ToyCache cache(kTokens);
   PutRequest put = cache.Request(Policy::kExternal);
@@ -190,31 +199,77 @@ TEST_F(ClientTest, FeedsASessionPieceByPieceInAnyOrder) {
   ExpectRowsOf(cache, entry);
 }
 
-TEST_F(ClientTest, TakesHeadMajorArrays) {
-  const ToyCache cache(kTokens);
-  PutRequest put = cache.Request(Policy::kFull);
+// A cache's first `row_count` rows as arrays of [heads, rows, size].
+class HeadMajorArrays {
+ public:
+  HeadMajorArrays(const ToyCache& cache, bool with_queries, size_t row_count) : layers_(cache.Arrays(with_queries)) {
+    turned_.reserve(2 * kToyLayers);
+    for (int32_t layer = 0; layer < kToyLayers; ++layer) {
+      if (layer == kToyVerbatimLayer) continue;
+      layers_[layer].keys = Turn(cache.keys[layer], cache.token_count, row_count);
+      layers_[layer].values = Turn(cache.values[layer], cache.token_count, row_count);
+    }
+  }
+  const std::vector<LayerArrays>& layers() const { return layers_; }
+
+ private:
+  absl::Span<const std::byte> Turn(const std::vector<float>& source, size_t token_count, size_t row_count) {
+    constexpr size_t kHeads = 2;
+    const size_t head_size = source.size() / token_count / kHeads;
+    std::vector<float>& turned = turned_.emplace_back(row_count * kHeads * head_size);
+    for (size_t row = 0; row < row_count; ++row) {
+      for (size_t head = 0; head < kHeads; ++head) {
+        std::copy_n(&source[(row * kHeads + head) * head_size], head_size,
+                    &turned[(head * row_count + row) * head_size]);
+      }
+    }
+    return AsBytes(turned);
+  }
+
+  std::vector<LayerArrays> layers_;
+  std::vector<std::vector<float>> turned_;
+};
+
+PutRequest HeadMajorRequest(const ToyCache& cache, Policy policy) {
+  PutRequest put = cache.Request(policy);
   for (LayerRun& run : put.layout) {
     if (run.attention) run.attention->head_major_parts = true;
   }
-  std::vector<LayerArrays> layers = cache.Arrays(false);
-  std::vector<std::vector<float>> turned;
-  turned.reserve(2 * kToyLayers);
-  for (int32_t layer = 0; layer < kToyLayers; ++layer) {
-    if (layer == kToyVerbatimLayer) continue;
-    for (const bool is_key : {true, false}) {
-      const std::vector<float>& source = is_key ? cache.keys[layer] : cache.values[layer];
-      const size_t head_size = source.size() / kTokens / 2;
-      std::vector<float>& head_major = turned.emplace_back(source.size());
-      for (size_t token = 0; token < kTokens; ++token) {
-        for (size_t head = 0; head < 2; ++head) {
-          std::copy_n(&source[(token * 2 + head) * head_size], head_size,
-                      &head_major[(head * kTokens + token) * head_size]);
-        }
-      }
-      (is_key ? layers[layer].keys : layers[layer].values) = AsBytes(head_major);
-    }
-  }
-  const auto stored = client_->Put(put, layers);
+  return put;
+}
+
+constexpr int64_t kTokensOfManyParts = 50'000;
+
+TEST_F(ClientTest, TakesHeadMajorArrays) {
+  const ToyCache cache(kTokensOfManyParts);
+  const PutRequest put = HeadMajorRequest(cache, Policy::kFull);
+  const HeadMajorArrays arrays(cache, /*with_queries=*/false, kTokensOfManyParts);
+  const auto stored = client_->Put(put, arrays.layers());
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  ExpectRowsOf(cache, Get(RequestFor(put)));
+}
+
+TEST_F(ClientTest, SelectsThenSendsRowsOfHeadMajorArrays) {
+  const ToyCache cache(kTokensOfManyParts);
+  PutRequest put = HeadMajorRequest(cache, Policy::kChunkKv);
+  put.send_mode = SendMode::kSelectThenSend;
+  const HeadMajorArrays arrays(cache, /*with_queries=*/true, kTokensOfManyParts);
+  const auto stored = client_->Put(put, arrays.layers());
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  EXPECT_EQ(stored->outcome.budget, kTokensOfManyParts * 2 / 5);
+  ExpectRowsOf(cache, Get(RequestFor(put)));
+}
+
+TEST_F(ClientTest, StoresHeadMajorRowsOfTheCallersOwnChoice) {
+  const ToyCache cache(kTokensOfManyParts);
+  PutRequest put = HeadMajorRequest(cache, Policy::kExternal);
+  put.spec.label = "the beginning";
+  std::vector<int32_t> first_rows(20'000);
+  std::iota(first_rows.begin(), first_rows.end(), 0);
+  const std::vector<std::vector<int32_t>> positions(3, first_rows);
+  put.group_row_counts.assign(3, first_rows.size());
+  const HeadMajorArrays arrays(cache, /*with_queries=*/false, first_rows.size());
+  const auto stored = client_->Put(put, arrays.layers(), {}, positions);
   ASSERT_TRUE(stored.ok()) << stored.status();
   ExpectRowsOf(cache, Get(RequestFor(put)));
 }

@@ -8,6 +8,7 @@
 #include "client/cpp/convert.h"
 #include "client/cpp/part_codec.h"
 #include "service/format/digest.h"
+#include "service/format/prompt_key.h"
 #include "tests/unit/client/toy_cache.h"
 
 namespace chunkkv::client {
@@ -24,6 +25,10 @@ class ServedEntry {
     ToProto(request, &begin);
     *header_.mutable_layout() = begin.layout();
     header_.set_entry_id(std::string(16, 'e'));
+    header_.set_fingerprint(ToString(Fingerprint(request.model)));
+    header_.set_key(ToString(DigestPrompt(request.prompt.tokens, {}).digests.back()));
+    header_.set_variant(ToString(kExactVariant));
+    ToProto(*ResolveShard(Shard(), request.model), header_.mutable_shard());
     header_.set_token_count(kTokens);
     header_.set_next_position(kTokens);
     header_.set_position_mode(v1::POSITION_MODE_ORIGINAL);
@@ -218,6 +223,40 @@ TEST(EntryReceiverTest, RefusesHeadersThatContradictThemselves) {
   ExpectDataLoss(refused([](v1::GetHeader& header) { header.set_first_token(3); }), "BAD_REPLY");
   ExpectDataLoss(refused([](v1::GetHeader& header) { header.set_position_mode(v1::POSITION_MODE_CONTIGUOUS); }),
                  "BAD_REPLY");
+}
+
+TEST(EntryReceiverTest, RefusesAnotherEntryThanAsked) {
+  const PutRequest put = ToyCache(kTokens).Request(Policy::kFull);
+  GetRequest request;
+  request.model = put.model;
+  request.prompt = put.prompt;
+  const auto received = [&](const std::function<void(v1::GetHeader&)>& change) {
+    ServedEntry served;
+    change(served.header());
+    return Receive(served, request).status();
+  };
+  EXPECT_TRUE(received([](v1::GetHeader&) {}).ok());
+  const auto refused = [&](const std::function<void(v1::GetHeader&)>& change) {
+    ExpectDataLoss(received(change), "ANOTHER_ENTRY");
+  };
+  refused([](v1::GetHeader& header) { header.set_fingerprint(std::string(32, 'f')); });
+  refused([](v1::GetHeader& header) { header.set_key(std::string(32, 'k')); });
+  refused([](v1::GetHeader& header) { header.mutable_shard()->set_tp_size(2); });
+  refused([](v1::GetHeader& header) { header.set_policy_applied(v1::POLICY_SNAP_KV); });
+  request.if_entry_id = Bytes16{};
+  refused([](v1::GetHeader&) {});
+  request.if_entry_id.reset();
+  request.accept = Accept::Variant(Bytes32{1});
+  refused([](v1::GetHeader&) {});
+}
+
+TEST(EntryReceiverTest, FindsPositionsThatDifferFromTheirDigest) {
+  ServedEntry served;
+  v1::GroupPositions& group = *served.header().mutable_groups(1);
+  group.set_row_count(2);
+  group.add_positions(3);
+  group.add_positions(4);
+  ExpectDataLoss(Receive(served, {}).status(), "DIGEST_MISMATCH");
 }
 
 TEST(EntryReceiverTest, TakesNoMoreMemoryThanAllowed) {
