@@ -64,10 +64,15 @@ void CopyThroughCaches(const std::byte* source, size_t bytes, std::byte* destina
   std::memcpy(destination, source, bytes);
 }
 
+bool AreRows(absl::Span<const int32_t> positions, int64_t token_count) {
+  return std::all_of(positions.begin(), positions.end(),
+                     [token_count](int32_t position) { return position >= 0 && position < token_count; });
+}
+
 // How many positions from `first` on follow each other.
 size_t RunLength(absl::Span<const int32_t> positions, size_t first) {
   size_t next = first + 1;
-  while (next < positions.size() && positions[next] == positions[next - 1] + 1) ++next;
+  while (next < positions.size() && positions[next] == int64_t{positions[next - 1]} + 1) ++next;
   return next - first;
 }
 
@@ -95,6 +100,7 @@ void CopyHeads(const RowsView& source, const std::byte* from, int64_t run, bool 
 }  // namespace
 
 bool CopyRows(const RowsView& source, absl::Span<const int32_t> positions, std::byte* destination, bool past_caches) {
+  if (!AreRows(positions, source.token_count)) return false;
   const auto head_bytes = static_cast<int64_t>(DTypeSize(source.dtype)) * source.head_size;
   const int64_t row_bytes = head_bytes * source.head_count;
   if (row_bytes == 0) return true;
@@ -103,7 +109,6 @@ bool CopyRows(const RowsView& source, absl::Span<const int32_t> positions, std::
   const CopyFunction copy = past_caches ? CopyPastCaches : CopyThroughCaches;
   for (size_t n = 0; n < positions.size();) {
     const size_t run = heads_are_dense && !rows_are_dense ? 1 : RunLength(positions, n);
-    if (positions[n] < 0 || positions[n + run - 1] >= source.token_count) return false;
     const std::byte* from = source.data + positions[n] * source.token_stride_bytes;
     if (heads_are_dense) {
       copy(from, row_bytes * run, destination);
