@@ -14,21 +14,27 @@ inline constexpr size_t kMaxLanes = 16;
 
 inline size_t LaneCount(size_t piece_count) { return std::min(piece_count, kMaxLanes); }
 
-// body(piece, lane) for each piece in [0, piece_count), lane in [0, LaneCount(piece_count)); no lane runs two pieces at
-// once. body returns whether to go on. Looks at cancellation before each piece. Returns false where a body did, or the
-// batch is cancelled; then some pieces have not run.
+// body(piece, lane) for each piece in [0, piece_count), lane in [0, LaneCount(piece_count)); a lane runs one piece at a
+// time, in ascending order. body returns whether to go on. Looks at cancellation before each piece. Returns false where
+// a body did, or the batch is cancelled. Whatever the threads do, all pieces before one that failed have run, unless
+// the batch is cancelled; pieces after it may have.
 template <typename Body>
 bool RunInLanes(const ExecutionContext& context, size_t piece_count, Body&& body) {
   std::atomic<size_t> next{0};
-  std::atomic<bool> stopped{false};
+  std::atomic<size_t> end{piece_count};  // no piece from here on is begun any more
   RunParallel(context, LaneCount(piece_count), [&](size_t lane) {
-    for (size_t piece = next.fetch_add(1, std::memory_order_relaxed); piece < piece_count;
+    for (size_t piece = next.fetch_add(1, std::memory_order_relaxed); piece < end.load(std::memory_order_relaxed);
          piece = next.fetch_add(1, std::memory_order_relaxed)) {
-      if (stopped.load(std::memory_order_relaxed)) return;
-      if (IsCancelled(context) || !body(piece, lane)) stopped.store(true, std::memory_order_relaxed);
+      const bool cancelled = IsCancelled(context);
+      if (!cancelled && body(piece, lane)) continue;
+      const size_t stop = cancelled ? 0 : piece;
+      size_t known = end.load(std::memory_order_relaxed);
+      while (stop < known && !end.compare_exchange_weak(known, stop, std::memory_order_relaxed)) {
+      }
+      return;
     }
   });
-  return !stopped.load(std::memory_order_relaxed);
+  return end.load(std::memory_order_relaxed) == piece_count;
 }
 
 }  // namespace chunkkv

@@ -23,8 +23,7 @@ absl::Status SelectAll(const Plan& plan, absl::Span<const SelectTask> tasks, Scr
   const size_t lane_bytes = LargestSelectScratch(plan, tasks);
   std::byte* memory = scratch.Take<std::byte>(lane_bytes * LaneCount(tasks.size()));
   const bool complete = RunInLanes(context, tasks.size(), [&](size_t task, size_t lane) {
-    cpu::SelectPositions(plan, tasks[task], Scratch(memory + lane * lane_bytes));
-    return true;
+    return cpu::SelectPositions(plan, tasks[task], Scratch(memory + lane * lane_bytes), context);
   });
   return complete ? absl::OkStatus() : CancelledStatus();
 }

@@ -17,7 +17,7 @@ absl::Status RunBatch(const Plan& plan, const Batch& batch, Scratch scratch, con
   }
   for (const SelectTask& task : batch.select) {
     if (IsCancelled(context)) return CancelledStatus();
-    reference::SelectPositions(plan, task, scratch);
+    if (!reference::SelectPositions(plan, task, scratch, context)) return CancelledStatus();
   }
   for (const GatherTask& task : batch.gather) {
     if (absl::Status status = reference::GatherRows(task, context); !status.ok()) return status;

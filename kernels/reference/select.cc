@@ -3,9 +3,12 @@
 #include <algorithm>
 
 #include "kernels/common/candidates.h"
+#include "kernels/common/run.h"
 
 namespace chunkkv::reference {
 namespace {
+
+constexpr int64_t kTokensBetweenLooks = 256;  // at cancellation
 
 struct Arrays {
   Arrays(const Plan& plan, int64_t span_count, Scratch& scratch)
@@ -25,16 +28,18 @@ double GroupScoreOf(const SelectTask& task, int64_t token) {
   return sum;
 }
 
-// Mean over `pool` tokens around each; beyond the edges the scores are zero, and count.
-void Pool(const Plan& plan, const SelectTask& task, double* pooled) {
+// Mean over `pool` tokens around each; beyond the edges the scores are zero, and count. False where cancelled.
+bool Pool(const Plan& plan, const SelectTask& task, const ExecutionContext& context, double* pooled) {
   const int64_t half = plan.pool / 2;
   for (int64_t j = 0; j < plan.past_length; ++j) {
+    if (j % kTokensBetweenLooks == 0 && IsCancelled(context)) return false;
     double sum = 0;
     for (int64_t k = std::max<int64_t>(0, j - half); k <= std::min(plan.past_length - 1, j + half); ++k) {
       sum += GroupScoreOf(task, k);
     }
     pooled[j] = sum / plan.pool;
   }
+  return true;
 }
 
 double SpanScore(ChunkReduce reduce, const double* scores, int64_t count) {
@@ -44,9 +49,10 @@ double SpanScore(ChunkReduce reduce, const double* scores, int64_t count) {
   return reduce == ChunkReduce::kMean ? sum / static_cast<double>(count) : sum;
 }
 
-void KeepBestSpans(const Plan& plan, const SelectTask& task, const Candidates& candidates, const Arrays& arrays) {
+bool KeepBestSpans(const Plan& plan, const SelectTask& task, const Candidates& candidates, const Arrays& arrays,
+                   const ExecutionContext& context) {
   const Spans spans(plan, candidates);
-  Pool(plan, task, arrays.pooled);
+  if (!Pool(plan, task, context, arrays.pooled)) return false;
   for (int64_t s = 0; s < spans.Count(); ++s) {
     arrays.span_scores[s] = SpanScore(plan.chunk_reduce, arrays.pooled + spans.Begin(s), spans.End(s) - spans.Begin(s));
     arrays.order[s] = static_cast<int32_t>(s);
@@ -61,6 +67,7 @@ void KeepBestSpans(const Plan& plan, const SelectTask& task, const Candidates& c
     std::fill_n(arrays.kept + begin, taken, true);
     remaining -= taken;
   }
+  return true;
 }
 
 double RetainedMass(const float* scores, const bool* kept, int64_t past_length) {
@@ -74,13 +81,13 @@ double RetainedMass(const float* scores, const bool* kept, int64_t past_length) 
 
 }  // namespace
 
-void SelectPositions(const Plan& plan, const SelectTask& task, Scratch scratch) {
+bool SelectPositions(const Plan& plan, const SelectTask& task, Scratch scratch, const ExecutionContext& context) {
   const Candidates candidates = CandidatesOf(plan, task.budget);
   const Arrays arrays(plan, Spans(plan, candidates).Count(), scratch);
   for (int64_t j = 0; j < plan.token_count; ++j) {
     arrays.kept[j] = j < candidates.begin || j >= candidates.end;
   }
-  if (candidates.room > 0) KeepBestSpans(plan, task, candidates, arrays);
+  if (candidates.room > 0 && !KeepBestSpans(plan, task, candidates, arrays, context)) return false;
   int64_t count = 0;
   for (int64_t j = 0; j < plan.token_count; ++j) {
     if (arrays.kept[j]) task.positions[count++] = static_cast<int32_t>(j);
@@ -88,6 +95,7 @@ void SelectPositions(const Plan& plan, const SelectTask& task, Scratch scratch) 
   for (size_t i = 0; i < task.token_scores.size() && task.retained_mass != nullptr; ++i) {
     task.retained_mass[i] = RetainedMass(task.token_scores[i], arrays.kept, plan.past_length);
   }
+  return true;
 }
 
 size_t SelectScratchBytes(const Plan& plan, const SelectTask& task) {

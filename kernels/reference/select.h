@@ -7,8 +7,9 @@
 namespace chunkkv::reference {
 
 // Writes the kept positions and retained masses of one group: sorts all spans by (score descending, index ascending)
-// and takes them whole until one does not fit. Scores are added up in float64, in index order.
-void SelectPositions(const Plan& plan, const SelectTask& task, Scratch scratch);
+// and takes them whole until one does not fit. Scores are added up in float64, in index order. Returns false where the
+// batch is cancelled.
+bool SelectPositions(const Plan& plan, const SelectTask& task, Scratch scratch, const ExecutionContext& context);
 
 size_t SelectScratchBytes(const Plan& plan, const SelectTask& task);
 
