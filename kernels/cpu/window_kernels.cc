@@ -106,6 +106,7 @@ struct LogitColumn {
   int64_t stride;
   FloatVec window_index;
   int64_t first_window_key;  // block's first key minus P; keys from -first_window_key on lie in the window
+  float scale;               // of the products
   float softcap;
 };
 
@@ -113,12 +114,12 @@ HWY_INLINE hn::Mask<FloatTag> Sees(FloatTag d, const LogitColumn& column, int64_
   return hn::Ge(column.window_index, hn::Set(d, static_cast<float>(column.first_window_key + k)));
 }
 
-// Finishes the logits (soft cap; what a query does not see becomes the lowest float), returns their maximum, and turns
-// `zeros` to NaN where one is not finite.
+// Finishes the logits (scale, soft cap; what a query does not see becomes the lowest float), returns their maximum, and
+// turns `zeros` to NaN where one is not finite.
 HWY_INLINE FloatVec FinishLogits(FloatTag d, const LogitColumn& column, int64_t count, FloatVec& zeros) {
   const bool in_window = column.first_window_key + count > 0;
   FloatVec largest = hn::Set(d, kLeast);
-  if (!in_window && column.softcap == 0) {
+  if (!in_window && column.scale == 1 && column.softcap == 0) {
     for (int64_t k = 0; k < count; ++k) {
       const FloatVec logit = hn::LoadU(d, column.products + k * column.stride);
       zeros = hn::MulAdd(logit, hn::Zero(d), zeros);
@@ -130,6 +131,7 @@ HWY_INLINE FloatVec FinishLogits(FloatTag d, const LogitColumn& column, int64_t 
     float* at = column.products + k * column.stride;
     FloatVec logit = hn::LoadU(d, at);
     if (in_window) logit = hn::IfThenElseZero(Sees(d, column, k), logit);
+    logit = hn::Mul(hn::Set(d, column.scale), logit);
     zeros = hn::MulAdd(logit, hn::Zero(d), zeros);
     if (column.softcap != 0) {
       const FloatVec cap = hn::Set(d, column.softcap);
@@ -173,8 +175,9 @@ bool ComputePartialsT(const QueryRows& queries, const KeySlice& keys, float* key
       const int64_t vectors = row + 2 * lanes <= queries.row_count ? 2 : 1;
       ProductsOf(vectors, d, queries.packed + row * queries.head_size, key_floats, queries.head_size, count, exps);
       for (int64_t v = 0; v < vectors; ++v, row += lanes) {
-        const LogitColumn column{exps + v * lanes, vectors * lanes, hn::LoadU(d, queries.window_index + row),
-                                 begin - keys.past_length, queries.softcap};
+        const LogitColumn column{
+            exps + v * lanes,         vectors * lanes,       hn::LoadU(d, queries.window_index + row),
+            begin - keys.past_length, queries.product_scale, queries.softcap};
         const FloatVec largest = FinishLogits(d, column, count, zeros);
         const FloatVec block_sum = ReplaceByExps(d, column, count, largest);
         hn::StoreU(largest, d, block_max + row);
@@ -246,8 +249,9 @@ bool AddProbabilitiesT(const QueryRows& queries, const KeySlice& keys, const flo
       const int64_t vectors = row + 2 * lanes <= queries.row_count ? 2 : 1;
       ProductsOf(vectors, d, queries.packed + row * queries.head_size, key_floats, queries.head_size, count, logits);
       for (int64_t v = 0; v < vectors; ++v, row += lanes) {
-        const LogitColumn column{logits + v * lanes, vectors * lanes, hn::LoadU(d, queries.window_index + row),
-                                 begin - keys.past_length, queries.softcap};
+        const LogitColumn column{
+            logits + v * lanes,       vectors * lanes,       hn::LoadU(d, queries.window_index + row),
+            begin - keys.past_length, queries.product_scale, queries.softcap};
         FinishLogits(d, column, count, zeros);
         const FloatVec shift = hn::LoadU(d, lse + row);
         for (int64_t k = 0; k < past_count; ++k) {

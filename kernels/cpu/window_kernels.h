@@ -19,11 +19,12 @@ int64_t FloatLanes();
 
 // Queries of one KV head, or a run of them: `row_count` rows, a multiple of FloatLanes().
 struct QueryRows {
-  const float* packed = nullptr;        // [row_count / lanes, head_size, lanes], scaled; padding rows are 0
+  const float* packed = nullptr;        // [row_count / lanes, head_size, lanes]; padding rows are 0
   const float* window_index = nullptr;  // [row_count]: which query of the window; key P + n is seen from index n on
   int64_t row_count = 0;
   int64_t head_size = 0;
-  float softcap = 0;  // 0: none
+  float product_scale = 1;  // at least 1: logit = product_scale * product, which overflows only where the logit does
+  float softcap = 0;        // 0: none
 };
 
 // Tokens [begin, end) of one KV head; begin is a multiple of kKeyBlock.

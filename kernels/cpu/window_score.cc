@@ -122,7 +122,7 @@ class WindowScorer {
   // Returns false where a query or its LSE is not finite.
   bool PackQueries(const Run& run) {
     const int64_t lanes = FloatLanes();
-    const auto scale = static_cast<float>(layer_.scale);
+    const auto scale = static_cast<float>(std::min(layer_.scale, 1.0));
     const auto element_bytes = static_cast<int64_t>(DTypeSize(task_.queries.dtype));
     for (int64_t row = 0; row < run.padded_count; ++row) {
       const bool is_padding = row >= run.real_count;
@@ -146,7 +146,11 @@ class WindowScorer {
   }
 
   QueryRows RowsOf(const Run& run) const {
-    return {arrays_.packed, arrays_.window_index, run.padded_count, shape_.head_size,
+    return {arrays_.packed,
+            arrays_.window_index,
+            run.padded_count,
+            shape_.head_size,
+            static_cast<float>(std::max(layer_.scale, 1.0)),
             static_cast<float>(layer_.softcap)};
   }
 
