@@ -9,6 +9,12 @@
 namespace chunkkv {
 namespace {
 
+// Whether `value` is 0, which stands for a default, or above 0 and finite in float32, in which logits are made.
+bool IsDefaultOrFloat(double value) {
+  const auto in_float = static_cast<float>(value);
+  return value == 0 || (in_float > 0 && std::isfinite(in_float));
+}
+
 absl::Status CheckLayer(const AttentionShape& layer, const std::string& field) {
   if (layer.kv_head_count < 1 || layer.kv_head_count > kMaxHeadCount) {
     return InvalidArgument("BAD_HEAD_COUNT", absl::StrCat(field, ".kv_head_count must be 1 to ", kMaxHeadCount));
@@ -25,11 +31,11 @@ absl::Status CheckLayer(const AttentionShape& layer, const std::string& field) {
     return InvalidArgument("BAD_HEAD_SIZE", absl::StrCat(field, ".value_head_size must be 0 to ", kMaxHeadSize));
   }
   if (DTypeSize(layer.dtype) == 0) return InvalidArgument("BAD_DTYPE", absl::StrCat(field, ".dtype is unknown"));
-  if (!std::isfinite(layer.scale) || layer.scale < 0) {
-    return InvalidArgument("BAD_SCALE", absl::StrCat(field, ".scale must be finite and above 0"));
+  if (!IsDefaultOrFloat(layer.scale)) {
+    return InvalidArgument("BAD_SCALE", absl::StrCat(field, ".scale must be finite and above 0 in float32"));
   }
-  if (!std::isfinite(layer.softcap) || layer.softcap < 0) {
-    return InvalidArgument("BAD_SOFTCAP", absl::StrCat(field, ".softcap must be finite and above 0"));
+  if (!IsDefaultOrFloat(layer.softcap)) {
+    return InvalidArgument("BAD_SOFTCAP", absl::StrCat(field, ".softcap must be finite and above 0 in float32"));
   }
   if (!layer.sink_logits.empty() && layer.sink_logits.size() != static_cast<size_t>(layer.query_head_count)) {
     return InvalidArgument("BAD_SINK_LOGITS", absl::StrCat(field, ".sink_logits must have one element per query head"));

@@ -27,7 +27,7 @@ absl::Status CheckGuardrail(const Plan& plan, bool is_sharded) {
 }
 
 absl::Status CheckScoring(const Plan& plan) {
-  if (plan.source != ScoreSource::kQueryWindow) return absl::OkStatus();
+  if (plan.source != ScoreSource::kQueryWindow || plan.KeepsEverything()) return absl::OkStatus();
   for (size_t i = 0; i < plan.layers.size(); ++i) {
     if (plan.IsScored(static_cast<int32_t>(i)) && !IsScorable(plan.layers[i].dtype)) {
       return Unimplemented("SCORING_FP8", absl::StrCat("layers[", i,
