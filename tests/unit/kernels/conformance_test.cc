@@ -145,6 +145,64 @@ TEST_P(CompactorConformance, AgreesOnEveryLayoutAndHeadShape) {
   }
 }
 
+TEST_P(CompactorConformance, AgreesWhereTheQueriesOfAKvHeadTakeSeveralRuns) {
+  for (const bool has_lse : {false, true}) {
+    PromptOptions options;
+    options.has_lse = has_lse;
+    options.token_count = has_lse ? 1100 : 3000;
+    options.heads_per_kv = has_lse ? 17 : 8;
+    options.kv_head_count = has_lse ? 2 : 1;
+    options.window_length = 64;
+    options.key_head_size = 4;
+    const RandomPrompt prompt(options, 21);
+    ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.2, 64), prompt), prompt);
+  }
+}
+
+TEST_P(CompactorConformance, AddsUpThousandsOfProbabilitiesWithinTwoMillionths) {
+  constexpr int64_t kRows = 64 * 64;  // H = w = 64
+  for (const int64_t length : {101, 1130}) {
+    CompactionShape shape;
+    shape.token_count = length;
+    shape.source = ScoreSource::kAttention;
+    AttentionShape& layer = shape.layers.emplace_back();
+    layer.query_head_count = layer.kv_head_count = 64;
+    layer.key_head_size = 1;
+    const Plan plan = MakePlan(Keep(Policy::kChunkKv, 0.5, 64), shape).value();
+    // Every row is the same, so that every rounding of a running sum may go the same way.
+    std::vector<float> row(length);
+    for (int64_t j = 0; j < length; ++j) row[j] = 1.0f / static_cast<float>(length + j);
+    std::vector<float> attention;
+    for (int64_t n = 0; n < kRows; ++n) attention.insert(attention.end(), row.begin(), row.end());
+    std::vector<float> scores(plan.past_length);
+    ScoreTask task;
+    task.attention = {reinterpret_cast<const std::byte*>(attention.data()), DType::kF32, {}};
+    task.token_scores = scores.data();
+    Batch batch;
+    batch.score = absl::MakeConstSpan(&task, 1);
+    ExecutionContext context;
+    ASSERT_TRUE(RunBatch(compactor(), plan, batch, context).ok());
+    for (int64_t j = 0; j < plan.past_length; ++j) {
+      const double sum = double{row[j]} * kRows;
+      ASSERT_NEAR(scores[j], sum, 2e-6 * sum) << "L = " << length << ", token " << j;
+    }
+  }
+}
+
+TEST_P(CompactorConformance, AgreesWhereAScaledQueryOverflowsAndItsLogitsDoNot) {
+  PromptOptions options;
+  options.kv_head_count = 1;
+  options.key_head_size = 1;
+  options.scale = 1e20;
+  for (const double softcap : {0.0, 50.0}) {
+    options.softcap = softcap;
+    RandomPrompt prompt(options, 4);
+    for (int64_t i = 0; i < 8 * 2; ++i) prompt.SetQuery(0, i, i % 3 == 0 ? -3e19f : 2e19f);
+    for (int64_t j = 0; j < 40; ++j) prompt.SetKey(0, j, 0, 0, 1e-39f * static_cast<float>(j * j % 37));
+    ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.5, 8), prompt), prompt);
+  }
+}
+
 TEST_P(CompactorConformance, AgreesOnRandomRequests) {
   std::mt19937 random(20240229);
   const auto draw = [&](int32_t least, int32_t most) {
@@ -344,14 +402,31 @@ TEST_P(CompactorConformance, GathersPiecesLargerThanCaches) {
 
 TEST_P(CompactorConformance, RefusesPositionsOutsideTheRows) {
   std::vector<float> data(10 * 4);
-  std::vector<std::byte> kept(2 * 4 * sizeof(float));
-  for (const int32_t outside : {-1, 10, INT32_MAX, INT32_MIN}) {
-    const std::vector<int32_t> positions = {3, outside};
-    const GatherTask task{TokenMajorRows(data.data(), DType::kF32, 10, 1, 4), positions, kept.data()};
-    Batch batch;
-    batch.gather = absl::MakeConstSpan(&task, 1);
-    ExecutionContext context;
-    EXPECT_EQ(StatusReason(RunBatch(compactor(), Plan(), batch, context)), "BAD_POSITIONS") << outside;
+  std::vector<std::byte> kept(4 * 4 * sizeof(float));
+  const std::vector<int32_t> lists[] = {{-1},
+                                        {10},
+                                        {INT32_MAX},
+                                        {INT32_MIN},
+                                        {3, -1},
+                                        {3, 10},
+                                        {9, 10},
+                                        {-1, 0},
+                                        {10, 9, 8},
+                                        {INT32_MAX, INT32_MIN},
+                                        {3, 11, 4},
+                                        {8, 9, 10, 0},
+                                        {INT32_MIN, -1, 0, 1}};
+  for (const std::vector<int32_t>& positions : lists) {
+    for (const auto& [head_count, head_size] : {std::pair{1, 4}, {2, 2}, {1, 0}}) {
+      for (const auto make : {TokenMajorRows, HeadMajorRows}) {
+        const GatherTask task{make(data.data(), DType::kF32, 10, head_count, head_size), positions, kept.data()};
+        Batch batch;
+        batch.gather = absl::MakeConstSpan(&task, 1);
+        ExecutionContext context;
+        EXPECT_EQ(StatusReason(RunBatch(compactor(), Plan(), batch, context)), "BAD_POSITIONS")
+            << ::testing::PrintToString(positions) << ", " << head_count << " heads of " << head_size;
+      }
+    }
   }
 }
 

@@ -12,6 +12,7 @@
 #include "tests/unit/kernels/golden_case.h"
 #include "tests/unit/kernels/implementations.h"
 #include "tests/unit/kernels/near_ties.h"
+#include "tests/unit/kernels/unit_in_last_place.h"
 
 namespace chunkkv::testing {
 namespace {
@@ -50,13 +51,6 @@ void ExpectMasses(const json& expected, const CompactionOutcome& outcome) {
     if (found == outcome.retained_mass.end()) continue;
     EXPECT_NEAR(found->second, expected[layer].get<double>(), 1e-4);
   }
-}
-
-// One unit in the last place of `dtype` at `magnitude`.
-double UnitInLastPlace(DType dtype, double magnitude) {
-  const int digits = dtype == DType::kF32 ? 24 : dtype == DType::kF16 ? 11 : 8;
-  const int least = dtype == DType::kF16 ? -14 : -126;
-  return std::ldexp(1.0, std::max(std::ilogb(magnitude), least) - digits + 1);
 }
 
 void ExpectContiguousKeys(const Compactor& compactor, const Plan& plan, const GoldenCase& golden,

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <limits>
+#include <utility>
 
 #include "chunkkv/kernels/status.h"
 #include "tests/unit/kernels/implementations.h"
@@ -126,6 +127,55 @@ TEST_P(CompactorRefusal, NonFiniteOrNegativeTokenScores) {
   }
 }
 
+// Runs the first lane up to its first look at cancellation, then all others, then what the first has left.
+class OvertakenLane {
+ public:
+  ExecutionContext Context() {
+    ExecutionContext context;
+    context.run_parallel = [this](size_t count, const std::function<void(size_t)>& body) {
+      others_ = [count, &body] {
+        for (size_t lane = 1; lane < count; ++lane) body(lane);
+      };
+      body(0);
+      RunOthers();
+    };
+    context.cancelled = [this] {
+      RunOthers();
+      return false;
+    };
+    return context;
+  }
+
+ private:
+  void RunOthers() {
+    if (const auto others = std::exchange(others_, nullptr)) others();
+  }
+
+  std::function<void()> others_;
+};
+
+TEST_P(CompactorRefusal, ByTheFirstBadScoreOnAnyThreads) {
+  for (const ScoreSource source : {ScoreSource::kAttention, ScoreSource::kTokenScores}) {
+    for (const bool negative_first : {false, true}) {
+      PromptOptions options;
+      options.source = source;
+      options.token_count = 4000;
+      RandomPrompt prompt(options, 1);
+      for (const int64_t index : {100, 3500}) {
+        const float bad = (index == 100) == negative_first ? -1.0f : kNan;
+        source == ScoreSource::kAttention ? prompt.SetAttention(0, index, bad) : prompt.SetTokenScore(0, index, bad);
+      }
+      const std::string reason = negative_first ? "NEGATIVE_SCORES" : "NON_FINITE_INPUT";
+      EXPECT_EQ(ReasonFor(prompt), reason);
+      ExecutionContext threads;
+      threads.run_parallel = OnThreads(4);
+      EXPECT_EQ(ReasonFor(prompt, threads), reason);
+      OvertakenLane overtaken;
+      EXPECT_EQ(ReasonFor(prompt, overtaken.Context()), reason) << ScoreSourceName(source);
+    }
+  }
+}
+
 TEST_P(CompactorRefusal, NothingInLayersThatDoNotChoose) {
   PromptOptions options;
   options.layer_count = 2;
@@ -148,6 +198,57 @@ TEST_P(CompactorRefusal, CancelledBatches) {
       EXPECT_EQ(ReasonFor(prompt, context), "CANCELLED") << looks;
     }
   }
+}
+
+// A context that is cancelled from its second look on.
+ExecutionContext CancelledAtTheSecondLook(std::atomic<int>& look) {
+  ExecutionContext context;
+  context.cancelled = [&look] { return look.fetch_add(1) >= 1; };
+  return context;
+}
+
+TEST_P(CompactorRefusal, CancelledWhileOneGroupIsSelected) {
+  PromptOptions options;
+  options.token_count = 9000;
+  options.source = ScoreSource::kTokenScores;
+  const RandomPrompt prompt(options, 1);
+  CompactionSpec spec;
+  spec.policy = Policy::kSnapKv;
+  spec.keep_ratio = 0.5;
+  spec.window_length = 8;
+  spec.pool = 1001;
+  const Plan plan = MakePlan(spec, prompt.shape()).value();
+  const auto* scores = reinterpret_cast<const float*>(prompt.layers()[0].token_scores.data);
+  std::vector<int32_t> positions(plan.budget);
+  const SelectTask task{0, plan.budget, absl::MakeConstSpan(&scores, 1), positions.data(), nullptr};
+  Batch batch;
+  batch.select = absl::MakeConstSpan(&task, 1);
+  std::atomic<int> look{0};
+  ExecutionContext context = CancelledAtTheSecondLook(look);
+  EXPECT_EQ(StatusReason(RunBatch(compactor(), plan, batch, context)), "CANCELLED");
+}
+
+TEST_P(CompactorRefusal, CancelledWhileOneSliceIsAddedUp) {
+  PromptOptions options;
+  options.token_count = 100;
+  options.source = ScoreSource::kAttention;
+  options.heads_per_kv = 32;
+  options.key_head_size = 1;
+  options.window_length = 32;
+  const RandomPrompt prompt(options, 1);
+  CompactionSpec spec;
+  spec.policy = Policy::kChunkKv;
+  spec.keep_ratio = 0.5;
+  const Plan plan = MakePlan(spec, prompt.shape()).value();
+  std::vector<float> scores(plan.past_length);
+  ScoreTask task;
+  task.attention = prompt.layers()[0].attention;
+  task.token_scores = scores.data();
+  Batch batch;
+  batch.score = absl::MakeConstSpan(&task, 1);
+  std::atomic<int> look{0};
+  ExecutionContext context = CancelledAtTheSecondLook(look);
+  EXPECT_EQ(StatusReason(RunBatch(compactor(), plan, batch, context)), "CANCELLED");
 }
 
 TEST_P(CompactorRefusal, KeepsTheFirstFailureUntilWaitTakesIt) {
@@ -199,10 +300,14 @@ struct Tasks {
     batch.select = absl::MakeConstSpan(&select, 1);
     batch.gather = absl::MakeConstSpan(&gather, 1);
     batch.rotate = absl::MakeConstSpan(&rotate, 1);
+    GuardedWorkspace workspace(compactor, plan, batch);
+    const absl::Span<std::byte> given(workspace.Span().data() + workspace_shift, workspace.Span().size());
     ExecutionContext context;
-    return RunBatch(compactor, plan, batch, context);
+    if (absl::Status status = compactor.Enqueue(plan, batch, given, context); !status.ok()) return status;
+    return compactor.Wait(context);
   }
 
+  size_t workspace_shift = 0;
   RandomPrompt prompt;
   Plan plan;
   std::vector<float> scores;
@@ -253,6 +358,8 @@ TEST_P(CompactorRefusal, TasksThatContradictThePlan) {
       {"inv_freq count", "BAD_ROPE", [](Tasks& t) { t.rope.inv_freq.pop_back(); }},
       {"rows of another count", "BAD_TASK", [](Tasks& t) { t.rotate.positions = t.rotate.positions.subspan(1); }},
       {"rows with gaps", "BAD_TASK", [](Tasks& t) { t.rotate.source.token_stride_bytes += 4; }},
+      {"misaligned workspace", "BAD_TASK", [](Tasks& t) { t.workspace_shift = 32; }},
+      {"workspace aligned to nothing", "BAD_TASK", [](Tasks& t) { t.workspace_shift = 1; }},
   };
   for (const Row& row : rows) {
     Tasks tasks;
