@@ -127,6 +127,16 @@ def test_raised_budgets_double_up_to_the_most():
     assert raised_budgets(Arguments("chunk_kv", max_tokens=40, max_raised_tokens=20), 100) == [40]
 
 
+def test_raised_budgets_are_multiples():
+    asked = dict(max_tokens=47, budget_multiple=16)
+    assert raised_budgets(Arguments("chunk_kv", max_raised_tokens=90, **asked), 200) == [32, 64, 80]
+    assert raised_budgets(Arguments("chunk_kv", max_raised_tokens=40, **asked), 200) == [32]
+    assert raised_budgets(Arguments("chunk_kv", **asked), 100) == [32, 64, 100]
+    assert raised_budgets(Arguments("chunk_kv", max_raised_tokens=100, **asked), 100) == [32, 64, 100]
+    assert raised_budgets(Arguments("chunk_kv", sink_tokens=4, **asked), 100) == [36, 80, 100]
+    assert raised_budgets(Arguments("chunk_kv", sink_tokens=4, max_raised_tokens=47, **asked), 100) == [36]
+
+
 # choosing
 
 def test_chunk_that_does_not_fit_gives_its_first_tokens():
