@@ -31,7 +31,7 @@ fi
 [[ "${1:-}" == --build-only ]] && exit 0
 
 # The stamp holds what the environment was made from, so that a change of either file makes it anew.
-stamp=$(cat tests/requirements.txt client/python/pyproject.toml proto/chunkkv/v1/*.proto | sha256sum | cut -d' ' -f1)
+stamp=$(cat tests/requirements.txt client/python/pyproject.toml client/python/setup.py proto/chunkkv/v1/*.proto | sha256sum | cut -d' ' -f1)
 if [[ "$(cat .venv/chunkkv-stamp 2>/dev/null)" != "$stamp" ]]; then
   echo "Installing Python packages into .venv" >&2
   [[ -x .venv/bin/python ]] || python3 -m venv .venv

@@ -31,6 +31,7 @@ constexpr int kStreamWindowBytes = 64 << 10;
 constexpr size_t kTransportQuotaBytes = size_t{64} << 20;
 constexpr int kMaxTransportMetadataBytes = 64 << 10;  // our own, lower limit answers with a reason
 constexpr int kMaxStreamsPerConnection = 1024;
+constexpr int kLeastPingIntervalMs = 10'000;  // clients ping every 30 s, to notice a server that has vanished
 
 bool IsLoopback(const std::string& host) {
   return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
@@ -108,6 +109,7 @@ class Server::Impl {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingIntervalMs);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxTransportMetadataBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
     grpc::ResourceQuota quota("chunkkv");

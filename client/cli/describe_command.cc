@@ -60,7 +60,7 @@ absl::Status RunDescribe(const DescribeOptions& options, bool json) {
   nlohmann::json extra = nlohmann::json::object();
   if (!options.file.empty()) {
     CHUNKKV_ASSIGN_OR_RETURN(header, ReadHeader(options.file));
-    extra["body_bytes"] = header.BodyBytes();
+    if (!header.tensors.empty()) extra["body_bytes"] = header.BodyBytes();
   } else {
     CHUNKKV_ASSIGN_OR_RETURN(const client::EntrySelector selector, ParseBytes16(options.id, "--id", "BAD_ENTRY_ID"));
     CHUNKKV_ASSIGN_OR_RETURN(const std::unique_ptr<client::Client> client, options.connection.Connect());
@@ -81,6 +81,8 @@ absl::Status RunDescribe(const DescribeOptions& options, bool json) {
   }
   if (json) {
     nlohmann::json entry = EntryJson(header, /*with_positions=*/true);
+    const bool is_stored = header.entry_digest != Bytes16{};  // a prompt file has no digests yet
+    if (!is_stored) entry.erase("entry_digest");
     entry.update(extra);
     PrintJson(entry);
     return absl::OkStatus();

@@ -7,6 +7,7 @@
 namespace chunkkv::cli {
 
 int ExitCodeOf(const absl::Status& status) {
+  if (StatusReason(status) == "BAD_USAGE") return kUsageExitCode;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return 0;

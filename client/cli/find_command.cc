@@ -22,11 +22,8 @@ absl::Status RunFind(const FindOptions& options, bool json) {
   client::PrefixQuery query;
   CHUNKKV_ASSIGN_OR_RETURN(query.model, options.identity.ModelRef());
   CHUNKKV_ASSIGN_OR_RETURN(query.prompt, options.identity.Prompt(nullptr));
-  if (options.accept == "exact") {
-    query.accept = client::Accept::Exact();
-  } else if (!options.accept.empty()) {
-    CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 variant, ParseBytes32(options.accept, "--accept", "BAD_ACCEPT"));
-    query.accept = client::Accept::Variant(variant);
+  if (!options.accept.empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(query.accept, ParseAccept(options.accept));
   }
   query.hold = std::chrono::milliseconds(options.hold_ms);
   CHUNKKV_ASSIGN_OR_RETURN(const std::unique_ptr<client::Client> client, options.connection.Connect());
@@ -67,7 +64,7 @@ void AddFindCommand(CLI::App& app, Command& command) {
   CLI::App* find = app.add_subcommand("find", "Find the entry that covers the most tokens of a prompt");
   auto options = std::make_shared<FindOptions>();
   options->connection.AddTo(*find);
-  options->identity.AddTo(*find);
+  options->identity.AddForLookupTo(*find);
   find->add_option("--accept", options->accept, "exact, or a variant of 64 hexadecimal digits [any]");
   find->add_option("--hold-ms", options->hold_ms, "lease on what is found [none]")->check(CLI::NonNegativeNumber);
   find->add_flag("--json", command.json, "print JSON");

@@ -21,23 +21,26 @@ struct GetOptions {
   std::string out;
   ConnectionOptions connection;
   IdentityOptions identity;
-  std::string accept = "exact";
+  std::string accept;
   std::string id;
   SpecOptions spec;
+  bool chunks_given = false;
   std::string positions = "original";
   int64_t wait_ms = 0;
   int32_t channels = 1;
 };
 
-absl::StatusOr<client::Accept> AcceptOf(const GetOptions& options) {
+absl::StatusOr<client::Accept> AcceptOf(const GetOptions& options, const client::ModelRef& model) {
   if (options.spec.is_given()) {
-    CHUNKKV_ASSIGN_OR_RETURN(CompactionSpec spec, options.spec.Spec(0, {}));
-    return client::Accept::Spec(std::move(spec));
+    if (!options.accept.empty())
+      return InvalidArgument("BAD_USAGE", "--accept and the compaction flags exclude each other");
+    // Which chunks were given is no part of a variant.
+    const std::vector<int32_t> chunk_starts(options.chunks_given ? 1 : 0);
+    CHUNKKV_ASSIGN_OR_RETURN(const CompactionSpec spec,
+                             options.spec.Spec(model.model ? model.model->layer_count : 0, chunk_starts));
+    return client::Accept::Variant(VariantOf(spec));
   }
-  if (options.accept == "exact") return client::Accept::Exact();
-  if (options.accept == "least_lossy") return client::Accept::LeastLossy();
-  CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 variant, ParseBytes32(options.accept, "--accept", "BAD_ACCEPT"));
-  return client::Accept::Variant(variant);
+  return ParseAccept(options.accept.empty() ? "exact" : options.accept);
 }
 
 absl::Status RunGet(const GetOptions& options, bool json) {
@@ -46,7 +49,7 @@ absl::Status RunGet(const GetOptions& options, bool json) {
   client::GetRequest request;
   CHUNKKV_ASSIGN_OR_RETURN(request.model, options.identity.ModelRef());
   CHUNKKV_ASSIGN_OR_RETURN(request.prompt, options.identity.Prompt(nullptr));
-  CHUNKKV_ASSIGN_OR_RETURN(request.accept, AcceptOf(options));
+  CHUNKKV_ASSIGN_OR_RETURN(request.accept, AcceptOf(options, request.model));
   if (!options.id.empty()) {
     CHUNKKV_ASSIGN_OR_RETURN(request.if_entry_id, ParseBytes16(options.id, "--id", "BAD_ENTRY_ID"));
   }
@@ -88,10 +91,11 @@ void AddGetCommand(CLI::App& app, Command& command) {
   auto options = std::make_shared<GetOptions>();
   get->add_option("--out", options->out, "record to write")->required();
   options->connection.AddTo(*get);
-  options->identity.AddTo(*get);
+  options->identity.AddForLookupTo(*get);
   get->add_option("--accept", options->accept, "exact, least_lossy, or a variant of 64 hexadecimal digits [exact]");
   get->add_option("--id", options->id, "only if it is this very entry: 32 hexadecimal digits");
   options->spec.AddTo(*get);
+  get->add_flag("--chunks-given", options->chunks_given, "of the variant: chunks were given by chunk_starts");
   get->add_option("--positions", options->positions, "original or contiguous [original]");
   get->add_option("--wait-ms", options->wait_ms, "wait for a put in progress or not yet begun [0]")
       ->check(CLI::NonNegativeNumber);

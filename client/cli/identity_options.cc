@@ -70,6 +70,15 @@ absl::StatusOr<Bytes32> ParseBytes32(const std::string& hex, const char* flag, c
   return ParseHex<32>(hex, flag, reason);
 }
 
+absl::StatusOr<client::Accept> ParseAccept(const std::string& text) {
+  if (text == "exact") return client::Accept::Exact();
+  if (text == "least_lossy") return client::Accept::LeastLossy();
+  const std::optional<std::string> bytes = FromHex(text);
+  const std::optional<Bytes32> variant = bytes ? FixedFromView<32>(*bytes) : std::nullopt;
+  if (variant) return client::Accept::Variant(*variant);
+  return InvalidArgument("BAD_ACCEPT", "--accept must be exact, least_lossy, or a variant of 64 hexadecimal digits");
+}
+
 absl::StatusOr<Bytes16> ParseBytes16(const std::string& hex, const char* flag, const char* reason) {
   return ParseHex<16>(hex, flag, reason);
 }
@@ -88,10 +97,14 @@ void IdentityOptions::AddTo(CLI::App& app) {
   app.add_option("--model-value-size", flags_.value_head_size, "size of a value head [the input's]")->group(group);
   app.add_option("--model-file", model_file_, "the model's identity in canonical JSON, instead of the flags")
       ->group(group);
-  app.add_option("--fingerprint", fingerprint_, "the model's fingerprint, for lookups: 64 hexadecimal digits")
-      ->group(group);
   app.add_option("--tokens", tokens_file_, "file of the prompt's token ids: numbers, or a JSON list")->group(group);
   app.add_option("--key", key_, "the prompt's key: 64 hexadecimal digits")->group(group);
+}
+
+void IdentityOptions::AddForLookupTo(CLI::App& app) {
+  AddTo(app);
+  app.add_option("--fingerprint", fingerprint_, "the model's fingerprint, as put prints it, instead of all else")
+      ->group("Model and prompt");
 }
 
 absl::StatusOr<ModelIdentity> IdentityOptions::Model(const PromptFile* file) const {
@@ -130,8 +143,12 @@ absl::StatusOr<client::ModelRef> IdentityOptions::ModelRef() const {
     CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 fingerprint, ParseBytes32(fingerprint_, "--fingerprint", "BAD_FINGERPRINT"));
     return client::ModelRef(fingerprint);
   }
-  CHUNKKV_ASSIGN_OR_RETURN(ModelIdentity model, Model(nullptr));
-  return client::ModelRef(std::move(model));
+  absl::StatusOr<ModelIdentity> model = Model(nullptr);
+  if (!model.ok()) {
+    return InvalidArgument(StatusReason(model.status()),
+                           absl::StrCat(std::string(model.status().message()), "; or give --fingerprint"));
+  }
+  return client::ModelRef(*std::move(model));
 }
 
 absl::StatusOr<client::Prompt> IdentityOptions::Prompt(const PromptFile* file) const {

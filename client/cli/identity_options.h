@@ -18,6 +18,8 @@ namespace chunkkv::cli {
 class IdentityOptions {
  public:
   void AddTo(CLI::App& app);
+  // Also --fingerprint, which is enough for lookups.
+  void AddForLookupTo(CLI::App& app);
 
   // The model: the flags', else --model-file's or the prompt file's metadata `model`, in its canonical form; shapes
   // that no flag gives are those of `file`, which may be null. Errors: INVALID_ARGUMENT (MODEL_IDENTITY_INCOMPLETE,
@@ -36,6 +38,8 @@ class IdentityOptions {
   std::string key_;
 };
 
+// "exact", "least_lossy", or a variant. Errors: INVALID_ARGUMENT (BAD_ACCEPT).
+absl::StatusOr<client::Accept> ParseAccept(const std::string& text);
 // 32 or 16 bytes from hexadecimal digits. Errors: INVALID_ARGUMENT (`reason`) naming `flag`.
 absl::StatusOr<Bytes32> ParseBytes32(const std::string& hex, const char* flag, const char* reason);
 absl::StatusOr<Bytes16> ParseBytes16(const std::string& hex, const char* flag, const char* reason);

@@ -51,7 +51,8 @@ std::vector<double> KeptShares(const EntryHeader& header, size_t group, int colu
 }
 
 std::string KeptMapText(const EntryHeader& header, int width) {
-  const int digits = DigitCount(std::max(0, AttentionLayerCount(header.layout) - 1));
+  const std::vector<int32_t> layers = AttentionLayers(header.layout);
+  const int digits = DigitCount(layers.empty() ? 0 : layers.back());
   const int columns = std::max(kMinColumns, width - digits - 4);
   std::string text;
   for (size_t group = 0; group < header.groups.size(); ++group) {
@@ -60,7 +61,7 @@ std::string KeptMapText(const EntryHeader& header, int width) {
     const ReuseGroup& reuse = header.groups[group];
     for (int32_t i = 0; i < reuse.layer_count; ++i) {
       const bool leads = reuse.layer_count > 1 && reuse.leader == reuse.first_layer + i;
-      absl::StrAppend(&text, absl::StrFormat("%*d", digits, reuse.first_layer + i), leads ? "*" : " ",
+      absl::StrAppend(&text, absl::StrFormat("%*d", digits, layers[reuse.first_layer + i]), leads ? "*" : " ",
                       Bracket(i, reuse.layer_count), " ", line, "\n");
     }
   }
@@ -74,7 +75,8 @@ std::string KeptMapText(const EntryHeader& header, int width) {
 }
 
 std::string KeptMapSvg(const EntryHeader& header) {
-  const int layer_count = AttentionLayerCount(header.layout);
+  const std::vector<int32_t> layers = AttentionLayers(header.layout);
+  const int layer_count = static_cast<int>(layers.size());
   const int height = layer_count * kSvgRowHeight + 50;
   const double scale = static_cast<double>(kSvgWidth) / static_cast<double>(std::max<int64_t>(header.token_count, 1));
   std::string svg = absl::StrFormat(
@@ -108,9 +110,9 @@ std::string KeptMapSvg(const EntryHeader& header) {
     absl::StrAppend(&svg, "<path fill=\"#2b4b9b\" d=\"", path, "\"/>\n");
     for (int32_t i = 0; i < reuse.layer_count; ++i) {
       const bool leads = reuse.layer_count > 1 && reuse.leader == reuse.first_layer + i;
-      absl::StrAppend(
-          &svg, absl::StrFormat("<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%d%s</text>\n", kSvgMargin - 10,
-                                top + i * kSvgRowHeight + kSvgRowHeight - 4, reuse.first_layer + i, leads ? "*" : ""));
+      absl::StrAppend(&svg, absl::StrFormat("<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%d%s</text>\n",
+                                            kSvgMargin - 10, top + i * kSvgRowHeight + kSvgRowHeight - 4,
+                                            layers[reuse.first_layer + i], leads ? "*" : ""));
     }
     if (reuse.layer_count > 1) {
       absl::StrAppend(&svg, absl::StrFormat("<path d=\"M%d %dh-4v%dh4\" fill=\"none\" stroke=\"#555\"/>\n",

@@ -37,7 +37,7 @@ class LocalCompaction {
       : file_(file),
         plan_(std::move(plan)),
         options_(options),
-        layers_(file.AttentionLayers()),
+        layers_(AttentionLayers(file.layout())),
         executor_(std::max(1u, std::thread::hardware_concurrency())) {
     context_.run_parallel = [this](size_t count, const std::function<void(size_t)>& body) {
       executor_.RunParallel(count, body);
@@ -299,7 +299,7 @@ absl::StatusOr<ScoringPlan> PlanScoring(const PromptFile& file, const Compaction
     CHUNKKV_ASSIGN_OR_RETURN(scoring.plan, MakePlan(spec, shape));
     return scoring;
   }
-  const std::vector<int32_t> layers = file.AttentionLayers();
+  const std::vector<int32_t> layers = AttentionLayers(file.layout());
   // Which layers are scored is the plan's to say, so it is made once for any source and then for the one they have.
   shape.source = ScoreSource::kTokenScores;
   CHUNKKV_ASSIGN_OR_RETURN(const Plan draft, MakePlan(spec, shape));
@@ -322,6 +322,7 @@ absl::StatusOr<CompactedPrompt> CompactPromptFile(const PromptFile& file, const 
     return InvalidArgument("BAD_POLICY",
                            "--policy external has nothing to choose here; its positions are the caller's");
   }
+  if (file.record() != nullptr) CHUNKKV_RETURN_IF_ERROR(file.VerifyRecord().status());
   CHUNKKV_RETURN_IF_ERROR(CheckPositionMode(file.layout(), options.position_mode));
   CHUNKKV_ASSIGN_OR_RETURN(ScoringPlan scoring, PlanScoring(file, spec));
   return LocalCompaction(file, std::move(scoring.plan), options).Run(spec);

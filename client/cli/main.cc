@@ -1,7 +1,10 @@
 // The `chunkkv` command: one subcommand a file.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <string>
 
+#include "chunkkv/kernels/status.h"
 #include "client/cli/command.h"
 #include "client/cli/exit_code.h"
 
@@ -25,7 +28,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : cli::kUsageExitCode;
+    const bool json =
+        std::any_of(argv, argv + argc, [](const char* argument) { return argument == std::string("--json"); });
+    if (!json || error.get_exit_code() == 0) return app.exit(error) == 0 ? 0 : cli::kUsageExitCode;
+    std::fprintf(stderr, "%s\n", cli::ErrorText(chunkkv::InvalidArgument("BAD_USAGE", error.what()), json).c_str());
+    return cli::kUsageExitCode;
   }
   const absl::Status status = command.run();
   if (!status.ok()) std::fprintf(stderr, "%s\n", cli::ErrorText(status, command.json).c_str());

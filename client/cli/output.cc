@@ -111,10 +111,12 @@ Json OutcomeJson(const CompactionOutcome& outcome) {
 
 Json EntryJson(const EntryHeader& header, bool with_positions) {
   Json groups = Json::array();
+  const std::vector<int32_t> layers = AttentionLayers(header.layout);
   for (size_t group = 0; group < header.groups.size(); ++group) {
     const ReuseGroup& reuse = header.groups[group];
-    Json item = {{"first_layer", reuse.first_layer}, {"layer_count", reuse.layer_count}};
-    if (reuse.leader >= 0) item["leader"] = reuse.leader;
+    const auto first = layers.begin() + reuse.first_layer;
+    Json item = {{"layers", std::vector<int32_t>(first, first + reuse.layer_count)}};
+    if (reuse.leader >= 0) item["leader"] = layers[reuse.leader];
     if (group < header.row_counts.size()) item["row_count"] = header.row_counts[group];
     if (with_positions && group < header.positions.size() && !header.positions[group].empty()) {
       item["positions"] = header.positions[group];

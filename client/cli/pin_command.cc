@@ -27,6 +27,7 @@ absl::Status RunPin(const PinOptions& options, bool json) {
   CHUNKKV_ASSIGN_OR_RETURN(const std::unique_ptr<client::Client> client, options.connection.Connect());
   if (!options.unpin.empty()) {
     CHUNKKV_ASSIGN_OR_RETURN(const std::vector<absl::Status> ended, client->Unpin({&id, 1}, options.connection.Call()));
+    if (json && ended[0].ok()) PrintJson({{"unpinned", ToHex(id)}});
     return ended[0];
   }
   const client::EntrySelector selector(id);

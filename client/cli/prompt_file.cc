@@ -120,6 +120,13 @@ absl::Status PromptFile::ReadRecordHead(const std::string& path) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<EntryHeader> PromptFile::VerifyRecord() const {
+  RecordHead head = *record_;
+  CHUNKKV_RETURN_IF_ERROR(LoadPositions(file_.body(), &head));
+  CHUNKKV_RETURN_IF_ERROR(VerifyBody(head.header, file_.body()));
+  return std::move(head.header);
+}
+
 absl::Status PromptFile::ReadLayout() {
   if (record_ != nullptr) {
     layout_ = record_->header.layout;
@@ -254,15 +261,6 @@ LayerScores PromptFile::ScoresOf(int32_t layer) const {
     scores.source = ScoreSource::kQueryWindow;
   }
   return scores;
-}
-
-std::vector<int32_t> PromptFile::AttentionLayers() const {
-  std::vector<int32_t> layers;
-  for (const LayerRun& run : layout_) {
-    if (!run.is_attention()) continue;
-    for (int32_t layer = run.first_layer; layer < run.first_layer + run.layer_count; ++layer) layers.push_back(layer);
-  }
-  return layers;
 }
 
 std::vector<AttentionShape> PromptFile::AttentionShapes() const {

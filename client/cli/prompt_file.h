@@ -53,8 +53,11 @@ class PromptFile {
   int64_t token_count() const { return token_count_; }
   const std::vector<int32_t>& chunk_starts() const { return chunk_starts_; }
   const std::map<std::string, std::string>& metadata() const { return file_.header().metadata; }
-  // Set where the file is a record; its identity may stand in for flags.
+  // Set where the file is a record; its identity may stand in for flags. Its positions are not loaded.
   const RecordHead* record() const { return record_.get(); }
+  // Of a record: reads and checks every byte, and gives the header with its positions.
+  // Errors: DATA_LOSS (DIGEST_MISMATCH, RECORD_DAMAGED).
+  absl::StatusOr<EntryHeader> VerifyRecord() const;
 
   // Null where the layer has no such tensor.
   const SafetensorsTensor* Find(int32_t layer, std::string_view name) const;
@@ -66,8 +69,6 @@ class PromptFile {
   LayerScores ScoresOf(int32_t layer) const;
   // Per attention layer, as a Plan wants it.
   std::vector<AttentionShape> AttentionShapes() const;
-  // Layer numbers of the attention layers, in order.
-  std::vector<int32_t> AttentionLayers() const;
 
   // Checks the score tensors of the scored layers (numbers of layers of the file) against the window.
   // Errors: INVALID_ARGUMENT (SCORES_MISSING, MIXED_SCORES, BAD_INPUT_FILE).

@@ -37,7 +37,7 @@ absl::Status RunPut(const PutOptions& options, bool json) {
       return FailedPrecondition("ALREADY_COMPACTED",
                                 "the record of a compacted entry is put as it is, without --policy");
     }
-  } else {
+  } else if (file.record() == nullptr || options.spec.is_given()) {
     CHUNKKV_ASSIGN_OR_RETURN(request.spec, options.spec.Spec(AttentionLayerCount(file.layout()), file.chunk_starts()));
   }
   request.send_mode = options.select_then_send ? client::SendMode::kSelectThenSend : client::SendMode::kSendAll;
@@ -48,26 +48,29 @@ absl::Status RunPut(const PutOptions& options, bool json) {
   CHUNKKV_ASSIGN_OR_RETURN(const client::PutResult result,
                            PutFile(*client, file, std::move(request), options.connection.Call()));
   if (json) {
-    PrintJson({{"entry_id", ToHex(result.entry_id)},
-               {"already_stored", result.already_stored},
-               {"key", ToHex(result.key)},
-               {"fingerprint", ToHex(result.fingerprint)},
-               {"variant", ToHex(result.variant)},
-               {"compaction", OutcomeJson(result.outcome)},
-               {"received_bytes", result.received_bytes},
-               {"stored_bytes", result.stored_bytes},
-               {"peak_staging_bytes", result.peak_staging_bytes},
-               {"compaction_time_us", result.compaction_time_us},
-               {"entry_digest", ToHex(result.entry_digest)}});
+    nlohmann::json reply = {{"entry_id", ToHex(result.entry_id)}, {"already_stored", result.already_stored},
+                            {"key", ToHex(result.key)},           {"fingerprint", ToHex(result.fingerprint)},
+                            {"variant", ToHex(result.variant)},   {"stored_bytes", result.stored_bytes}};
+    if (!result.already_stored) {
+      reply.update({{"compaction", OutcomeJson(result.outcome)},
+                    {"received_bytes", result.received_bytes},
+                    {"peak_staging_bytes", result.peak_staging_bytes},
+                    {"compaction_time_us", result.compaction_time_us},
+                    {"entry_digest", ToHex(result.entry_digest)}});
+    }
+    PrintJson(reply);
     return absl::OkStatus();
   }
-  std::printf("entry    %s%s\n", ToHex(result.entry_id).c_str(), result.already_stored ? " (was stored already)" : "");
+  std::printf("entry        %s%s\nkey          %s\nfingerprint  %s\nvariant      %s\n", ToHex(result.entry_id).c_str(),
+              result.already_stored ? " (was stored already)" : "", ToHex(result.key).c_str(),
+              ToHex(result.fingerprint).c_str(), ToHex(result.variant).c_str());
   if (!result.already_stored) {
-    std::printf("key      %s\npolicy   %s\nkept     %s of %s tokens\nsent     %s\nstored   %s\n",
-                ToHex(result.key).c_str(), std::string(PolicyName(result.outcome.policy_applied)).c_str(),
+    std::printf("policy       %s\nkept         %s of %s tokens\nsent         %s\n",
+                std::string(PolicyName(result.outcome.policy_applied)).c_str(),
                 CountText(result.outcome.budget).c_str(), CountText(file.token_count()).c_str(),
-                BytesText(result.received_bytes).c_str(), BytesText(result.stored_bytes).c_str());
+                BytesText(result.received_bytes).c_str());
   }
+  std::printf("stored       %s\n", BytesText(result.stored_bytes).c_str());
   return absl::OkStatus();
 }
 
@@ -91,7 +94,9 @@ void AddPutCommand(CLI::App& app, Command& command) {
       "Examples:\n"
       "  chunkkv put --in prompt.safetensors --policy chunk_kv --keep-ratio 0.2 --tokens tokens.json \\\n"
       "      --model-name llama-3.1-8b --model-revision 0e9e39f\n"
-      "  chunkkv put --in entry.safetensors --key 9f86d0... --model-file model.json");
+      "  chunkkv put --in entry.safetensors --key 9f86d0... --model-file model.json\n"
+      "A record is put as what it is: compacted ones as their kept rows, others as policy full unless --policy says "
+      "more.");
   put->callback([options, &command] { command.run = [options, &command] { return RunPut(*options, command.json); }; });
 }
 

@@ -1,10 +1,10 @@
 #include "client/cli/put_file.h"
 
-#include <cstring>
 #include <numeric>
 
 #include "chunkkv/kernels/status.h"
 #include "client/cli/local_compaction.h"
+#include "client/cli/progress.h"
 #include "service/base/status_macros.h"
 
 namespace chunkkv::cli {
@@ -37,19 +37,28 @@ client::LayerArrays ArraysOf(const PromptFile& file, int32_t layer, bool is_scor
 }
 
 // The record's own positions, one list a group, spelt out.
-std::vector<std::vector<int32_t>> PositionsOf(const PromptFile& file) {
-  const EntryHeader& header = file.record()->header;
-  std::vector<std::vector<int32_t>> positions(header.groups.size());
+std::vector<std::vector<int32_t>> PositionsOf(const EntryHeader& header) {
+  std::vector<std::vector<int32_t>> positions = header.positions;
   for (size_t group = 0; group < positions.size(); ++group) {
-    positions[group].resize(header.row_counts[group]);
-    if (header.row_counts[group] == header.token_count) {
-      std::iota(positions[group].begin(), positions[group].end(), 0);
-      continue;
-    }
-    const auto bytes = BytesOf(file, file.FindTensor("positions." + std::to_string(group)));
-    if (!bytes.empty()) std::memcpy(positions[group].data(), bytes.data(), bytes.size());
+    if (header.row_counts[group] != header.token_count) continue;
+    positions[group].resize(header.token_count);
+    std::iota(positions[group].begin(), positions[group].end(), 0);
   }
   return positions;
+}
+
+// What will be sent, nearly: scores that are computed here and not sent count for nothing.
+int64_t BytesToSend(absl::Span<const client::LayerArrays> layers, bool selects_first, double kept_share) {
+  double bytes = 0;
+  for (const client::LayerArrays& arrays : layers) {
+    const double rows = static_cast<double>(arrays.keys.size() + arrays.values.size() + arrays.key_scales.size() +
+                                            arrays.value_scales.size());
+    const double scores = static_cast<double>(arrays.queries.size() + arrays.lse.size() + arrays.attention.size());
+    bytes += selects_first ? rows * kept_share : rows + scores;
+    bytes += static_cast<double>(arrays.token_scores.size());
+    for (const auto& [name, named] : arrays.named) bytes += static_cast<double>(named.size());
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 }  // namespace
@@ -65,17 +74,21 @@ absl::StatusOr<client::PutResult> PutFile(client::Client& client, const PromptFi
   if (file.record() != nullptr) request.shard = file.record()->header.shard;
   std::vector<std::vector<int32_t>> positions;
   std::vector<bool> is_scored(LayerCount(file.layout()));
+  double kept_share = 1;
+  EntryHeader record;
+  if (file.record() != nullptr) {
+    CHUNKKV_ASSIGN_OR_RETURN(record, file.VerifyRecord());
+  }
   if (IsCompactedRecord(file)) {
-    const EntryHeader& header = file.record()->header;
-    positions = PositionsOf(file);
+    positions = PositionsOf(record);
     request.spec = CompactionSpec();
     request.spec.policy = Policy::kExternal;
-    request.spec.groups = header.groups;
+    request.spec.groups = record.groups;
     for (ReuseGroup& group : request.spec.groups) group.leader = -1;
     request.spec.label =
-        header.spec.label.empty() ? std::string(PolicyName(header.outcome.policy_applied)) : header.spec.label;
-    request.next_position = header.next_position;
-    request.keys_contiguous = header.keys_contiguous;
+        record.spec.label.empty() ? std::string(PolicyName(record.outcome.policy_applied)) : record.spec.label;
+    request.next_position = record.next_position;
+    request.keys_contiguous = record.keys_contiguous;
     for (const std::vector<int32_t>& list : positions) {
       request.group_row_counts.push_back(static_cast<int64_t>(list.size()));
     }
@@ -85,11 +98,14 @@ absl::StatusOr<client::PutResult> PutFile(client::Client& client, const PromptFi
     request.score_dtype = scoring.inputs.dtype;
     request.has_lse = scoring.inputs.has_lse;
     for (const int32_t layer : scoring.scored_layers) is_scored[layer] = true;
+    kept_share = static_cast<double>(scoring.plan.budget) / static_cast<double>(scoring.plan.token_count);
   }
   std::vector<client::LayerArrays> layers;
   for (int32_t layer = 0; layer < LayerCount(file.layout()); ++layer) {
     layers.push_back(ArraysOf(file, layer, is_scored[layer]));
   }
+  Progress progress("putting", BytesToSend(layers, request.send_mode == client::SendMode::kSelectThenSend, kept_share));
+  request.on_sent = [&](int64_t sent_bytes) { progress.Set(sent_bytes); };
   return client.Put(request, layers, options, positions);
 }
 

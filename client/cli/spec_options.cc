@@ -30,7 +30,7 @@ void SpecOptions::AddTo(CLI::App& app) {
   app.add_option("--window-length", window_length_, "tokens of the observation window [32]")->group(group);
   app.add_option("--reuse-group", reuse_group_, "consecutive layers that share kept positions [1]")->group(group);
   app.add_option("--group-score", group_score_, "who chooses for a group: leader or sum [leader]")->group(group);
-  app.add_option("--leaders", leaders_, "the leader of each group, as 0,2,4 [each group's first layer]")
+  app.add_option("--leaders", leaders_, "the leader of each group, as 0,2,4 among attention layers [the first]")
       ->delimiter(',')
       ->group(group);
   app.add_option("--chunk-reduce", chunk_reduce_, "score of a chunk: sum, mean or max [sum]")->group(group);
@@ -46,7 +46,7 @@ void SpecOptions::AddTo(CLI::App& app) {
 }
 
 absl::StatusOr<CompactionSpec> SpecOptions::Spec(int32_t layer_count, std::vector<int32_t> chunk_starts) const {
-  if (policy_.empty()) return InvalidArgument("BAD_POLICY", "--policy is required");
+  if (policy_.empty()) return InvalidArgument("BAD_USAGE", "--policy is required");
   CompactionSpec spec;
   std::optional<Policy> policy;
   CHUNKKV_RETURN_IF_ERROR(Resolve(std::optional(policy_), "policy", "BAD_POLICY", PolicyFromName, &policy));
@@ -70,6 +70,9 @@ absl::StatusOr<CompactionSpec> SpecOptions::Spec(int32_t layer_count, std::vecto
   spec.max_raised_tokens = max_raised_tokens_;
   spec.chunk_starts = std::move(chunk_starts);
   if (leaders_.empty()) return spec;
+  if (layer_count == 0) {
+    return InvalidArgument("BAD_LEADERS", "--leaders need the model's layers: name them, or give --accept VARIANT");
+  }
 
   const int32_t length = reuse_group_.value_or(1);
   if (length < 1 || (spec.group_score && *spec.group_score == GroupScore::kSum)) {

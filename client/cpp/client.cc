@@ -11,6 +11,8 @@
 namespace chunkkv::client {
 namespace {
 
+constexpr int kKeepaliveMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kMaxMessageBytes = 8 << 20;
 constexpr int kMaxReplyBytes = 64 << 20;  // pages of descriptions with positions
 
@@ -43,6 +45,10 @@ std::shared_ptr<grpc::Channel> Client::Impl::Channel(int32_t index) {
     arguments.SetMaxSendMessageSize(kMaxMessageBytes);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    // A call whose server has vanished ends UNAVAILABLE.
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     channels_.push_back(grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
   }
   return channels_[index];

@@ -114,11 +114,12 @@ absl::Status EntryReceiver::PlaceTensors() {
   return absl::OkStatus();
 }
 
-EntryReceiver::Layer* EntryReceiver::FindLayer(int32_t layer) {
-  return layer >= begin_ && layer < end_ ? &layers_[layer - begin_] : nullptr;
+EntryReceiver::Layer* EntryReceiver::FindLayer(int32_t layer, const LayerRange& layers) {
+  const bool is_wanted = layer >= std::max(begin_, layers.begin) && layer < std::min(end_, layers.end);
+  return is_wanted ? &layers_[layer - begin_] : nullptr;
 }
 
-absl::Status EntryReceiver::TakePart(const std::vector<grpc::Slice>& slices) {
+absl::Status EntryReceiver::TakePart(const std::vector<grpc::Slice>& slices, const LayerRange& layers) {
   std::optional<ReceivedPart> received = DecodePartHead(slices);
   std::string unusual;  // holds the bytes of a part that does not come last in its message
   if (!received) {
@@ -130,7 +131,7 @@ absl::Status EntryReceiver::TakePart(const std::vector<grpc::Slice>& slices) {
     received->payload_bytes = unusual.size();
   }
   const v1::Part& part = received->part;
-  Layer* layer = FindLayer(part.layer());
+  Layer* layer = FindLayer(part.layer(), layers);
   if (layer == nullptr || layer->has_ended) return BadReply(absl::StrCat("a part of layer ", part.layer()));
   const auto tensor = std::find_if(layer->tensors.begin(), layer->tensors.end(), [&](const Tensor& one) {
     return static_cast<int>(one.spec.kind) == part.tensor() &&
@@ -166,8 +167,8 @@ absl::Status EntryReceiver::TakePart(const std::vector<grpc::Slice>& slices) {
   return absl::OkStatus();
 }
 
-absl::Status EntryReceiver::EndLayer(const v1::LayerEnd& end) {
-  Layer* layer = FindLayer(end.layer());
+absl::Status EntryReceiver::EndLayer(const v1::LayerEnd& end, const LayerRange& layers) {
+  Layer* layer = FindLayer(end.layer(), layers);
   if (layer == nullptr || layer->has_ended) return BadReply(absl::StrCat("the end of layer ", end.layer()));
   LayerView view{end.layer(), {}};
   for (const Tensor& tensor : layer->tensors) {

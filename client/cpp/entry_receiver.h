@@ -16,21 +16,28 @@
 
 namespace chunkkv::client {
 
+// [begin, end).
+struct LayerRange {
+  int32_t begin = 0;
+  int32_t end = INT32_MAX;
+};
+
 // The first header settles the entry and its memory; every stream then brings whole layers of it. Methods may be
 // called from several threads, each layer from one of them.
 class EntryReceiver {
  public:
   explicit EntryReceiver(const GetRequest& request) : request_(request) {}
 
-  // A header of a stream of layers [first, first + count); `is_first` opens the entry with layers [begin, end).
-  // Errors: DATA_LOSS (ANOTHER_ENTRY, BAD_REPLY, DIGEST_MISMATCH), RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, OUT_OF_MEMORY), whatever on_header says.
+  // The first header: opens the entry with layers [begin, end), as far as there are.
+  // Errors: DATA_LOSS (ANOTHER_ENTRY, BAD_REPLY, DIGEST_MISMATCH), RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, OUT_OF_MEMORY),
+  // whatever on_header says.
   absl::Status Open(const v1::GetHeader& header, int32_t begin, int32_t end);
   absl::Status CheckSame(const v1::GetHeader& header) const;
 
-  // A message that is a part. Errors: DATA_LOSS (PART_CHECKSUM, BAD_REPLY).
-  absl::Status TakePart(const std::vector<grpc::Slice>& slices);
+  // A message that is a part, of a stream of `layers`. Errors: DATA_LOSS (PART_CHECKSUM, BAD_REPLY).
+  absl::Status TakePart(const std::vector<grpc::Slice>& slices, const LayerRange& layers);
   // All of the layer's bytes are there: verifies and hands it on. Errors: DATA_LOSS, whatever on_layer says.
-  absl::Status EndLayer(const v1::LayerEnd& end);
+  absl::Status EndLayer(const v1::LayerEnd& end, const LayerRange& layers);
 
   // The layers that are wanted: those of the entry, or the part of them that was asked for.
   int32_t begin_layer() const { return begin_; }
@@ -55,7 +62,8 @@ class EntryReceiver {
   };
 
   absl::Status PlaceTensors();
-  Layer* FindLayer(int32_t layer);
+  // Null where the layer is not wanted, or not of these.
+  Layer* FindLayer(int32_t layer, const LayerRange& layers);
 
   const GetRequest& request_;
   CachedEntry entry_;

@@ -7,15 +7,6 @@
 namespace chunkkv::client {
 namespace {
 
-std::optional<Bytes32> KeyOf(const Prompt& prompt) {
-  if (prompt.key) return prompt.key;
-  if (!prompt.block_digests.empty()) return prompt.block_digests.back();
-  const size_t block_count = (prompt.tokens.size() + kDefaultBlockSize - 1) / kDefaultBlockSize;
-  const bool is_sound = block_count > 0 && (prompt.block_extra.empty() || prompt.block_extra.size() == block_count);
-  if (!is_sound) return std::nullopt;  // the server refuses it
-  return DigestPrompt(prompt.tokens, prompt.block_extra).digests.back();
-}
-
 // Without the model's identity a shard is known only where its counts are given.
 std::optional<Shard> ShardOf(const GetRequest& request) {
   const Shard shard = request.shard.value_or(Shard());
@@ -37,6 +28,15 @@ bool Differs(const std::optional<FixedBytes<N>>& wanted, const std::string& got)
 }
 
 }  // namespace
+
+std::optional<Bytes32> KeyOf(const Prompt& prompt) {
+  if (prompt.key) return prompt.key;
+  if (!prompt.block_digests.empty()) return prompt.block_digests.back();
+  const size_t block_count = (prompt.tokens.size() + kDefaultBlockSize - 1) / kDefaultBlockSize;
+  const bool is_sound = block_count > 0 && (prompt.block_extra.empty() || prompt.block_extra.size() == block_count);
+  if (!is_sound) return std::nullopt;
+  return DigestPrompt(prompt.tokens, prompt.block_extra).digests.back();
+}
 
 ExpectedEntry::ExpectedEntry(const GetRequest& request)
     : is_exact_(request.accept.rule == Accept::Rule::kExact),

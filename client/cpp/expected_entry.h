@@ -10,6 +10,9 @@
 
 namespace chunkkv::client {
 
+// As the server derives it. Empty for a prompt that the server refuses.
+std::optional<Bytes32> KeyOf(const Prompt& prompt);
+
 // What the request does not settle may be anything.
 class ExpectedEntry {
  public:

@@ -39,11 +39,11 @@ v1::GetCacheRequest RequestOf(const GetRequest& request) {
   return proto;
 }
 
-// One stream of layers. The first one opens `receiver` with layers up to `last_layer`.
+// One stream of `layers`. The first one opens `receiver` with the layers `opened`.
 class LayerStream {
  public:
-  LayerStream(EntryReceiver& receiver, bool is_first, int32_t begin_layer, int32_t last_layer)
-      : receiver_(receiver), is_first_(is_first), begin_layer_(begin_layer), last_layer_(last_layer) {}
+  LayerStream(EntryReceiver& receiver, bool is_first, const LayerRange& layers, const LayerRange& opened)
+      : receiver_(receiver), is_first_(is_first), layers_(layers), opened_(opened) {}
 
   absl::Status Run(const std::shared_ptr<grpc::Channel>& channel, const v1::GetCacheRequest& request,
                    const CallOptions& options) {
@@ -69,22 +69,22 @@ class LayerStream {
  private:
   absl::Status Take(const std::vector<grpc::Slice>& slices) {
     const bool is_part = !slices.empty() && slices[0].size() > 0 && *slices[0].begin() == kPartTag;
-    if (is_part && has_header_) return receiver_.TakePart(slices);
+    if (is_part && has_header_) return receiver_.TakePart(slices, layers_);
     v1::GetCacheResponse reply;
     if (!FromSlices(slices, &reply)) return BadReply("a message of a get cannot be parsed");
     if (reply.has_header() && !has_header_) {
       has_header_ = true;
-      return is_first_ ? receiver_.Open(reply.header(), begin_layer_, last_layer_)
+      return is_first_ ? receiver_.Open(reply.header(), opened_.begin, opened_.end)
                        : receiver_.CheckSame(reply.header());
     }
-    if (reply.has_layer_end() && has_header_) return receiver_.EndLayer(reply.layer_end());
+    if (reply.has_layer_end() && has_header_) return receiver_.EndLayer(reply.layer_end(), layers_);
     return BadReply("a message out of order");
   }
 
   EntryReceiver& receiver_;
   const bool is_first_;
-  const int32_t begin_layer_;
-  const int32_t last_layer_;
+  const LayerRange layers_;  // that this stream brings
+  const LayerRange opened_;  // that are wanted in all
   bool has_header_ = false;
 };
 
@@ -105,7 +105,7 @@ absl::Status RunInParallel(Client::Impl& client, EntryReceiver& receiver, const 
     const int32_t last = begin + static_cast<int32_t>(int64_t{layer_count} * (share + 1) / shares);
     part.mutable_layers()->set_begin(first);
     part.mutable_layers()->set_end(last);
-    LayerStream stream(receiver, /*is_first=*/false, first, last);
+    LayerStream stream(receiver, /*is_first=*/false, {first, last}, {});
     const absl::Status status = stream.Run(client.Channel(share), part, share_options);
     if (status.ok()) return;
     {
@@ -121,29 +121,54 @@ absl::Status RunInParallel(Client::Impl& client, EntryReceiver& receiver, const 
   return failure;
 }
 
+// What is left of the caller's time.
+CallOptions Remaining(CallOptions options, std::chrono::steady_clock::time_point start) {
+  if (options.timeout.count() == 0) return options;
+  const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
+  options.timeout = std::max(std::chrono::milliseconds(1), options.timeout - passed);
+  return options;
+}
+
+// The server ends a lease with the one get that names it; several share this one. It ends by itself where this fails.
+void EndLease(Client::Impl& client, const Bytes16& lease_id) {
+  CallContext context(CallOptions{.timeout = std::chrono::seconds(5), .cancellation = std::nullopt});
+  v1::UnpinCachesRequest request;
+  request.add_pin_ids(ToString(lease_id));
+  v1::UnpinCachesResponse response;
+  client.stub().UnpinCaches(context.get(), request, &response);
+}
+
+// One layer tells which entry it is; the rest is fetched of that very one.
+absl::Status RunOverChannels(Client::Impl& client, EntryReceiver& receiver, v1::GetCacheRequest proto,
+                             const LayerRange& wanted, int32_t channel_count, const CallOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const LayerRange first_layer{wanted.begin, wanted.begin + 1};
+  proto.mutable_layers()->set_begin(first_layer.begin);
+  proto.mutable_layers()->set_end(first_layer.end);
+  LayerStream first(receiver, /*is_first=*/true, first_layer, wanted);
+  CHUNKKV_RETURN_IF_ERROR(first.Run(client.Channel(0), proto, options));
+  proto.set_if_entry_id(ToString(receiver.header().entry_id));
+  proto.set_wait_ms(0);
+  return RunInParallel(client, receiver, proto, first_layer.end, channel_count, Remaining(options, start));
+}
+
 }  // namespace
 
 absl::StatusOr<CachedEntry> RunGet(Client::Impl& client, const GetRequest& request, const CallOptions& options) {
   EntryReceiver receiver(request);
   v1::GetCacheRequest proto = RequestOf(request);
-  const int32_t begin = request.layers ? request.layers->first : 0;
-  const int32_t end = request.layers ? request.layers->second : INT32_MAX;
+  LayerRange wanted;
+  if (request.layers) wanted = {request.layers->first, request.layers->second};
   const int32_t channel_count = std::clamp(request.channel_count, 1, kMaxChannels);
-  if (channel_count == 1 || end - begin == 1) {
+  if (channel_count == 1 || int64_t{wanted.end} - wanted.begin == 1) {
     if (request.lease_id) proto.set_lease_id(ToString(*request.lease_id));
-    LayerStream stream(receiver, /*is_first=*/true, begin, end);
+    LayerStream stream(receiver, /*is_first=*/true, wanted, wanted);
     CHUNKKV_RETURN_IF_ERROR(stream.Run(client.Channel(0), proto, options));
     return receiver.Finish();
   }
-  // One layer tells which entry it is; the rest is fetched of that very one.
-  proto.mutable_layers()->set_begin(begin);
-  proto.mutable_layers()->set_end(begin + 1);
-  LayerStream first(receiver, /*is_first=*/true, begin, end);
-  CHUNKKV_RETURN_IF_ERROR(first.Run(client.Channel(0), proto, options));
-  proto.set_if_entry_id(ToString(receiver.header().entry_id));
-  proto.set_wait_ms(0);
-  if (request.lease_id) proto.set_lease_id(ToString(*request.lease_id));
-  CHUNKKV_RETURN_IF_ERROR(RunInParallel(client, receiver, proto, begin + 1, channel_count, options));
+  const absl::Status status = RunOverChannels(client, receiver, std::move(proto), wanted, channel_count, options);
+  if (request.lease_id) EndLease(client, *request.lease_id);
+  CHUNKKV_RETURN_IF_ERROR(status);
   return receiver.Finish();
 }
 

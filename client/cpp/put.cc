@@ -54,15 +54,6 @@ absl::Status SendLayer(PutSession& session, int32_t layer, int64_t token_count, 
   return SendNamed(session, layer, arrays);
 }
 
-// The layer of the layout of each attention layer.
-std::vector<int32_t> AttentionLayers(const Layout& layout) {
-  std::vector<int32_t> layers;
-  for (const LayerRun& run : layout) {
-    for (int32_t i = 0; run.is_attention() && i < run.layer_count; ++i) layers.push_back(run.first_layer + i);
-  }
-  return layers;
-}
-
 // Rows of one tensor at `positions`, dense, in the order of `bytes`: [L, heads, size], or [heads, L, size].
 std::vector<std::byte> GatherRows(Bytes bytes, int64_t token_count, int32_t head_count, bool head_major,
                                   const std::vector<int32_t>& positions) {

@@ -9,6 +9,7 @@
 #include "chunkkv/kernels/status.h"
 #include "client/cpp/client_impl.h"
 #include "client/cpp/convert.h"
+#include "client/cpp/expected_entry.h"
 #include "client/cpp/put_stream.h"
 #include "service/base/status_macros.h"
 
@@ -26,7 +27,13 @@ bool IsPerToken(PartTensor tensor) { return tensor <= PartTensor::kValueScales; 
 class PutSession::Impl {
  public:
   Impl(Client::Impl& client, const PutRequest& request, const CallOptions& options)
-      : client_(client), layout_(request.layout), options_(options) {
+      : client_(client),
+        layout_(request.layout),
+        options_(options),
+        key_(KeyOf(request.prompt)),
+        fingerprint_(Fingerprint(request.model)),
+        variant_(VariantOf(request.spec)),
+        on_sent_(request.on_sent) {
     // Positions of the caller's own choice must arrive before their rows: one stream keeps that order.
     const int32_t asked = request.spec.policy == Policy::kExternal ? 1 : request.channel_count;
     channel_count_ = std::clamp(asked, 1, kMaxChannels);
@@ -131,6 +138,9 @@ class PutSession::Impl {
       result.entry_id = begun_.entry_id;
       result.stored_bytes = begun_.stored_bytes;
       result.durability = already_stored_durability_;
+      result.key = key_.value_or(Bytes32{});
+      result.fingerprint = fingerprint_;
+      result.variant = variant_;
       streams_[0]->HalfClose();
       return result;
     }
@@ -235,7 +245,13 @@ class PutSession::Impl {
 
   absl::Status Write(const v1::Part& part, absl::Span<const std::byte> bytes, std::shared_ptr<void> owner) {
     PutStream& stream = *streams_[static_cast<size_t>(part.layer()) % streams_.size()];
-    return stream.WritePart(part, bytes, std::move(owner), borrowed_) ? absl::OkStatus() : Failure();
+    if (!stream.WritePart(part, bytes, std::move(owner), borrowed_)) return Failure();
+    if (on_sent_) {
+      MutexLock lock(sent_mutex_);
+      sent_bytes_ += static_cast<int64_t>(bytes.size());
+      on_sent_(sent_bytes_);
+    }
+    return absl::OkStatus();
   }
 
   // Rows [part.begin, part.end) out of `bytes`, [heads, end - begin, size], as a part [heads, rows, size].
@@ -266,12 +282,19 @@ class PutSession::Impl {
   Client::Impl& client_;
   const Layout layout_;
   const CallOptions options_;
+  const std::optional<Bytes32> key_;
+  const Bytes32 fingerprint_;
+  const Bytes32 variant_;
+  const std::function<void(int64_t)> on_sent_;
   int32_t channel_count_ = 1;
   int64_t part_bytes_ = kPartBytes;
   const std::shared_ptr<BorrowedBytes> borrowed_ = std::make_shared<BorrowedBytes>();
   std::vector<std::unique_ptr<PutStream>> streams_;
   PutBegun begun_;  // settled before Begin returns
   Durability already_stored_durability_ = Durability::kUnspecified;
+
+  Mutex sent_mutex_;  // held over on_sent_
+  int64_t sent_bytes_ ABSL_GUARDED_BY(sent_mutex_) = 0;
 
   Mutex mutex_;
   CondVar changed_;

@@ -49,6 +49,14 @@ const LayerRun* FindRun(const Layout& layout, int32_t layer) {
   return nullptr;
 }
 
+std::vector<int32_t> AttentionLayers(const Layout& layout) {
+  std::vector<int32_t> layers;
+  for (const LayerRun& run : layout) {
+    for (int32_t i = 0; run.is_attention() && i < run.layer_count; ++i) layers.push_back(run.first_layer + i);
+  }
+  return layers;
+}
+
 int32_t AttentionIndex(const Layout& layout, int32_t layer) {
   int32_t before = 0;
   for (const LayerRun& run : layout) {

@@ -65,6 +65,8 @@ int32_t LayerCount(const Layout& layout);
 int32_t AttentionLayerCount(const Layout& layout);
 // Null where `layer` is out of range.
 const LayerRun* FindRun(const Layout& layout, int32_t layer);
+// Numbers of the attention layers, in order: groups count layers by their place in it.
+std::vector<int32_t> AttentionLayers(const Layout& layout);
 // Index among attention layers, -1 for a VERBATIM layer.
 int32_t AttentionIndex(const Layout& layout, int32_t layer);
 

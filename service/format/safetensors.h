@@ -45,6 +45,7 @@ class SafetensorsFile {
   SafetensorsFile& operator=(SafetensorsFile&& other) noexcept;
   ~SafetensorsFile();
   const SafetensorsHeader& header() const { return header_; }
+  absl::Span<const std::byte> body() const;
   absl::Span<const std::byte> Bytes(const SafetensorsTensor& tensor) const;
 
  private:

@@ -46,9 +46,12 @@ SafetensorsFile::~SafetensorsFile() {
   if (map_ != nullptr) ::munmap(map_, size_);
 }
 
+absl::Span<const std::byte> SafetensorsFile::body() const {
+  return absl::Span<const std::byte>(static_cast<const std::byte*>(map_), size_).subspan(header_.body_offset);
+}
+
 absl::Span<const std::byte> SafetensorsFile::Bytes(const SafetensorsTensor& tensor) const {
-  return absl::Span<const std::byte>(static_cast<const std::byte*>(map_), size_)
-      .subspan(header_.body_offset + tensor.offset, tensor.size_bytes);
+  return body().subspan(tensor.offset, tensor.size_bytes);
 }
 
 }  // namespace chunkkv

@@ -93,13 +93,13 @@ absl::Status Take(EntryReceiver& receiver, const v1::Part& part) {
   v1::GetCacheResponse message;
   *message.mutable_part() = part;
   const std::string text = message.SerializeAsString();
-  return receiver.TakePart({grpc::Slice(text.data(), text.size())});
+  return receiver.TakePart({grpc::Slice(text.data(), text.size())}, LayerRange());
 }
 
 absl::Status End(EntryReceiver& receiver, int32_t layer) {
   v1::LayerEnd end;
   end.set_layer(layer);
-  return receiver.EndLayer(end);
+  return receiver.EndLayer(end, LayerRange());
 }
 
 // The first failure of receiving everything, with `damage` done to each part.
@@ -195,6 +195,20 @@ TEST(EntryReceiverTest, FindsMissingRepeatedAndMisplacedParts) {
   ExpectDataLoss(refused([](std::vector<v1::Part>& parts) { parts[0].set_begin(-1); }), "BAD_REPLY");
   ExpectDataLoss(refused([](std::vector<v1::Part>& parts) { parts[0].set_tensor(v1::TENSOR_KIND_QUERIES); }),
                  "BAD_REPLY");
+}
+
+TEST(EntryReceiverTest, TakesOfAStreamOnlyItsOwnLayers) {
+  ServedEntry served;
+  const GetRequest request;
+  EntryReceiver receiver(request);
+  ASSERT_TRUE(receiver.Open(served.header(), 0, INT32_MAX).ok());
+  v1::GetCacheResponse message;
+  *message.mutable_part() = served.Parts(0)[0];
+  const std::string text = message.SerializeAsString();
+  ExpectDataLoss(receiver.TakePart({grpc::Slice(text.data(), text.size())}, {.begin = 1, .end = 3}), "BAD_REPLY");
+  v1::LayerEnd end;
+  end.set_layer(3);
+  ExpectDataLoss(receiver.EndLayer(end, {.begin = 1, .end = 3}), "BAD_REPLY");
 }
 
 TEST(EntryReceiverTest, GivesNoEntryWhereALayerIsMissing) {

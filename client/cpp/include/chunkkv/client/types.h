@@ -100,6 +100,8 @@ struct PutRequest {
   std::vector<int64_t> group_row_counts;
   // Connections that carry parts; above 1, parts travel in parallel.
   int32_t channel_count = 1;
+  // Told of all bytes handed to the connections so far, after each part. Calls never overlap.
+  std::function<void(int64_t sent_bytes)> on_sent;
 };
 
 // Kept positions of a group; `everything` stands for all of [0, L), and `positions` is then empty.
@@ -118,9 +120,10 @@ struct PutBegun {
   int32_t max_open_layers = 0;
 };
 
+// Where the entry was there already, only what names it and its stored_bytes are known.
 struct PutResult {
   Bytes16 entry_id{};
-  bool already_stored = false;  // here or by another put that committed first
+  bool already_stored = false;  // at the beginning, or by another put that committed first
   Durability durability = Durability::kUnspecified;
   Bytes32 key{};
   Bytes32 fingerprint{};
