@@ -67,9 +67,8 @@ absl::Status AddRows(const Plan& plan, const ScoreTask& task, const ScoreRows& r
   const bool complete = RunInLanes(context, SliceCount(rows.row_length), [&](size_t slice, size_t lane) {
     const int64_t begin = static_cast<int64_t>(slice) * kSliceTokens;
     const int64_t count = std::min(kSliceTokens, rows.row_length - begin);
-    const double* total = sums.total + lane * kSliceTokens;
-    const SliceEnd end =
-        AddSlice(rows, begin, count, sums.rows + lane * kSliceTokens, sums.total + lane * kSliceTokens, context);
+    double* total = sums.total + lane * kSliceTokens;
+    const SliceEnd end = AddSlice(rows, begin, count, sums.rows + lane * kSliceTokens, total, context);
     if (end != SliceEnd::kSummed) {
       refusals[lane] = {slice, end};
       return false;

@@ -37,33 +37,27 @@ absl::Status CheckExplicit(const CompactionSpec& spec, int32_t layer_count) {
 
 }  // namespace
 
-absl::StatusOr<Groups> ResolveGroups(const CompactionSpec& spec, int32_t layer_count, bool choosing) {
+absl::StatusOr<std::vector<ReuseGroup>> ResolveGroups(const CompactionSpec& spec, int32_t layer_count, bool choosing) {
   const int32_t run = spec.reuse_group.value_or(1);
   if (run < 1) return InvalidArgument("BAD_REUSE_GROUP", "reuse_group must be at least 1");
-  Groups resolved;
-  resolved.score = spec.group_score.value_or(GroupScore::kLeader);
-  if (spec.groups.empty()) {
+  std::vector<ReuseGroup> groups = spec.groups;
+  if (groups.empty()) {
+    const bool has_leaders = spec.group_score.value_or(GroupScore::kLeader) == GroupScore::kLeader;
     for (int32_t first = 0; first < layer_count;) {
       const int32_t count = std::min(run, layer_count - first);
-      resolved.groups.push_back({first, count, resolved.score == GroupScore::kLeader ? first : -1});
+      groups.push_back({first, count, has_leaders ? first : -1});
       first += count;
     }
   } else {
     if (absl::Status status = CheckExplicit(spec, layer_count); !status.ok()) return status;
-    resolved.groups = spec.groups;
-    if (spec.group_score == GroupScore::kLeader) {
-      for (ReuseGroup& group : resolved.groups) {
-        if (group.leader == -1) group.leader = group.first_layer;
-      }
+    for (ReuseGroup& group : groups) {
+      if (spec.group_score == GroupScore::kLeader && group.leader == -1) group.leader = group.first_layer;
     }
-    const bool no_leader = std::all_of(resolved.groups.begin(), resolved.groups.end(),
-                                       [](const ReuseGroup& group) { return group.leader == -1; });
-    if (no_leader) resolved.score = GroupScore::kSum;
   }
   if (!choosing) {
-    for (ReuseGroup& group : resolved.groups) group.leader = -1;
+    for (ReuseGroup& group : groups) group.leader = -1;
   }
-  return resolved;
+  return groups;
 }
 
 }  // namespace chunkkv

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/plan.h"
+#include "chunkkv/kernels/policy.h"
 #include "chunkkv/kernels/status.h"
 #include "kernels/plan/budget.h"
 #include "kernels/plan/check_shape.h"
@@ -11,10 +12,6 @@
 
 namespace chunkkv {
 namespace {
-
-bool ChoosesByScores(Policy policy) {
-  return policy == Policy::kChunkKv || policy == Policy::kSnapKv || policy == Policy::kH2o;
-}
 
 absl::Status CheckGuardrail(const Plan& plan, bool is_sharded) {
   if (plan.has_min_retained_mass && !plan.NeedsScores()) {
@@ -76,8 +73,7 @@ absl::StatusOr<Plan> MakePlan(const CompactionSpec& spec, const CompactionShape&
   }
   auto groups = ResolveGroups(spec, static_cast<int32_t>(shape.layers.size()), choosing);
   if (!groups.ok()) return groups.status();
-  plan.groups = std::move(groups->groups);
-  plan.group_score = groups->score;
+  plan.groups = *std::move(groups);
 
   if (spec.policy == Policy::kFull) plan.budget = plan.token_count;
   if (has_budget) {

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
+#include "chunkkv/kernels/policy.h"
+
 namespace chunkkv {
 
-bool Plan::NeedsScores() const {
-  const bool chooses = policy == Policy::kChunkKv || policy == Policy::kSnapKv || policy == Policy::kH2o;
-  return chooses && source != ScoreSource::kNone;
-}
+bool Plan::NeedsScores() const { return ChoosesByScores(policy) && source != ScoreSource::kNone; }
 
 bool Plan::IsScored(int32_t layer) const {
   if (!NeedsScores() || layer < 0 || layer >= static_cast<int32_t>(layers.size())) return false;

@@ -8,6 +8,7 @@
 
 #include "chunkkv/kernels/compactor.h"
 #include "chunkkv/kernels/limits.h"
+#include "chunkkv/kernels/policy.h"
 #include "chunkkv/kernels/status.h"
 
 namespace chunkkv {
@@ -118,6 +119,13 @@ TEST(PlanTest, KeepsEverythingOfShortPromptsEvenWithoutScores) {
             "SCORES_MISSING");
 }
 
+TEST(PlanTest, NamesThePoliciesThatChooseByScores) {
+  for (const Policy policy : {Policy::kChunkKv, Policy::kSnapKv, Policy::kH2o}) EXPECT_TRUE(ChoosesByScores(policy));
+  for (const Policy policy : {Policy::kFull, Policy::kStreamingLlm, Policy::kExternal}) {
+    EXPECT_FALSE(ChoosesByScores(policy));
+  }
+}
+
 TEST(PlanTest, NeedsNoScoresForPoliciesWithoutThem) {
   for (const Policy policy : {Policy::kFull, Policy::kExternal, Policy::kStreamingLlm}) {
     CompactionSpec spec;
@@ -188,6 +196,9 @@ TEST(PlanTest, RaisesBudgetsByDoubling) {
   plan.budget_multiple = 16;
   EXPECT_EQ(RaisedBudget(plan, 48), 80) << "at most 90, on the multiple";
   EXPECT_EQ(RaisedBudget(plan, 80), 80);
+  EXPECT_EQ(RaisedBudget(plan, 36), 80) << "window and sinks are not on the multiple; what is doubled is";
+  plan.max_raised_tokens = 47;
+  EXPECT_EQ(RaisedBudget(plan, 36), 36) << "never lowered";
 }
 
 TEST(PlanTest, RefusesWhatIsWrongByName) {

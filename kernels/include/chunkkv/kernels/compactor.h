@@ -79,7 +79,8 @@ struct Batch {
 
 // Where a batch runs. On a CPU: `run_parallel(count, body)` calls body(i) for i in [0, count), on any threads, and
 // returns when all are done; null runs in the calling thread. A CUDA version carries its stream.
-// `cancelled`, where set, is looked at every few milliseconds; a cancelled batch ends CANCELLED.
+// `cancelled`, where set, is called every few milliseconds, by the threads of run_parallel at the same time, and must
+// not turn back to false; a cancelled batch ends CANCELLED.
 struct ExecutionContext {
   std::function<void(size_t count, const std::function<void(size_t)>& body)> run_parallel;
   std::function<bool()> cancelled;
@@ -104,7 +105,7 @@ class Compactor {
                                ExecutionContext& context) const = 0;
 
   // Blocks until everything enqueued on `context` is done. Errors: INVALID_ARGUMENT with reason NON_FINITE_INPUT or
-  // NEGATIVE_SCORES naming the layer, CANCELLED.
+  // NEGATIVE_SCORES naming the layer, or BAD_POSITIONS where a gather's position is outside its rows; CANCELLED.
   virtual absl::Status Wait(ExecutionContext& context) const = 0;
 };
 

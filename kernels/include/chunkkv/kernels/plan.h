@@ -53,7 +53,6 @@ struct Plan {
   int32_t chunk_length = 10;
   std::vector<int32_t> chunk_starts;  // within [sink_tokens, P); empty: grid of chunk_length
   ChunkReduce chunk_reduce = ChunkReduce::kSum;
-  GroupScore group_score = GroupScore::kLeader;
   int32_t pool = 1;
   double recent_ratio = 0.5;
   int32_t budget_multiple = 1;
@@ -65,20 +64,21 @@ struct Plan {
   std::vector<AttentionShape> layers;  // [N]; scale resolved
 
   bool KeepsEverything() const { return budget >= token_count; }
-  // Whether this policy chooses by token scores, so that scored layers exist.
+  // Whether the policy chooses by token scores and a source gives them, so that scored layers exist.
   bool NeedsScores() const;
-  // Whether scores of `layer` take part in a choice (leaders, or all layers under SUM), or are needed for a mass.
+  // Whether `layer` chooses for its group, as leader or under SUM. Where everything is kept no score decides: such
+  // layers need not be scored, and in fp8 cannot be from queries.
   bool IsScored(int32_t layer) const;
   int32_t GroupOf(int32_t layer) const;
 };
 
-// Resolves `spec` for `shape`. Errors: INVALID_ARGUMENT with a reason that names the field
-// (BUDGET_BELOW_WINDOW, BAD_KEEP_RATIO, BAD_CHUNK_STARTS, ...), see bad inputs; FAILED_PRECONDITION and UNIMPLEMENTED
-// (SCORING_FP8) likewise. Source: arXiv 2502.00299 section 3, and the budget rules of the design.
+// Resolves `spec` for `shape`. Errors: INVALID_ARGUMENT with a reason that names the field (BUDGET_BELOW_WINDOW,
+// BAD_KEEP_RATIO, BAD_CHUNK_STARTS, ...); UNIMPLEMENTED (SCORING_FP8) where a scored layer's keys are fp8 and its
+// scores would come from queries. Source: arXiv 2502.00299 section 3, and the budget rules of the design.
 absl::StatusOr<Plan> MakePlan(const CompactionSpec& spec, const CompactionShape& shape);
 
-// The budget that RAISE_BUDGET tries after `budget`: doubled, on the plan's multiple, at most max_raised_tokens.
-// Equals `budget` where nothing is left to raise.
+// The budget that RAISE_BUDGET tries after `budget`: doubled and rounded up to the plan's multiple; at most
+// max_raised_tokens, which is rounded down to it, or L. Equals `budget` where nothing is left to raise.
 int64_t RaisedBudget(const Plan& plan, int64_t budget);
 
 }  // namespace chunkkv
