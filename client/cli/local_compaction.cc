@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/plan.h"
+#include "chunkkv/kernels/policy.h"
 #include "chunkkv/kernels/status.h"
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
@@ -16,10 +17,6 @@
 
 namespace chunkkv::cli {
 namespace {
-
-bool ChoosesByScores(Policy policy) {
-  return policy == Policy::kChunkKv || policy == Policy::kSnapKv || policy == Policy::kH2o;
-}
 
 // Address of the tensor's bytes, aligned to its elements; `copy` holds them where the file does not align them.
 const std::byte* Aligned(absl::Span<const std::byte> bytes, size_t alignment,
@@ -105,6 +102,7 @@ class LocalCompaction {
       const int32_t layer = layers_[index];
       const LayerScores inputs = file_.ScoresOf(layer);
       scores_[index].resize(std::max<int64_t>(plan_.past_length, 1));
+      if (plan_.KeepsEverything()) continue;  // nothing is chosen: no key is read
       ScoreTask task;
       task.layer = index;
       task.token_scores = scores_[index].data();

@@ -64,12 +64,13 @@ absl::StatusOr<std::vector<std::vector<float>>> ComputeTokenScores(const PutRequ
   for (size_t index = 0; index < attention_layers.size(); ++index) {
     if (!plan.IsScored(static_cast<int32_t>(index))) continue;
     const auto& [layer, run] = attention_layers[index];
+    scores[layer].resize(plan.past_length);
+    if (plan.KeepsEverything()) continue;  // nothing is chosen: no key is read
     const LayerArrays& arrays = layers[layer];
     const int64_t element = static_cast<int64_t>(DTypeSize(request.score_dtype));
     const int64_t heads = run->query_head_count;
     ScoreTask task;
     task.layer = static_cast<int32_t>(index);
-    scores[layer].resize(plan.past_length);
     task.token_scores = scores[layer].data();
     if (plan.source == ScoreSource::kQueryWindow) {
       CHUNKKV_RETURN_IF_ERROR(

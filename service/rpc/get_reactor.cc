@@ -14,8 +14,6 @@ namespace {
 
 // Messages made ahead of the one that is being written.
 constexpr size_t kMessagesAhead = 3;
-// How long a client that does not read may keep a stream that has failed.
-constexpr int64_t kStuckMs = 5000;
 
 absl::Status NotFound() { return ErrorStatus(absl::StatusCode::kNotFound, "ENTRY_NOT_FOUND", "no such entry"); }
 
@@ -46,6 +44,7 @@ void GetReactor::Admit(const grpc::ByteBuffer* request) {
   deadline_ = context_.timers.Schedule(context_.limits.max_rpc_ms, [weak = weak_from_this()] {
     if (const auto reactor = weak.lock()) {
       reactor->End(ErrorStatus(absl::StatusCode::kDeadlineExceeded, "RPC_TOO_LONG", "the server's limit for one RPC"));
+      reactor->output_.CancelIfStuck();
     }
   });
   request_buffer_ = *request;
@@ -220,13 +219,13 @@ void GetReactor::End(const absl::Status& status) {
 
 // What was made is let go first, then the lease: it has done its work however the get ended.
 GetReactor::~GetReactor() {
+  if (idle_ != nullptr) idle_->Stop();
   Drop();
   if (request_.lease_id) (void)context_.store.Unpin(tenant_, *request_.lease_id);
 }
 
 void GetReactor::OnDone() {
   if (deadline_) context_.timers.Cancel(*deadline_);
-  if (idle_ != nullptr) idle_->Stop();
   const std::shared_ptr<GetReactor> last = std::move(self_);
 }
 

@@ -2,8 +2,9 @@
 
 namespace chunkkv::rpc {
 
-std::shared_ptr<IdleTimer> IdleTimer::Start(Timers& timers, int64_t limit_ms, std::function<void()> on_idle) {
-  std::shared_ptr<IdleTimer> timer(new IdleTimer(timers, limit_ms, std::move(on_idle)));
+std::shared_ptr<IdleTimer> IdleTimer::Start(Timers& timers, int64_t limit_ms, std::function<void()> on_idle,
+                                            std::function<bool()> is_busy) {
+  std::shared_ptr<IdleTimer> timer(new IdleTimer(timers, limit_ms, std::move(on_idle), std::move(is_busy)));
   timer->LookAgainIn(limit_ms);
   return timer;
 }
@@ -16,7 +17,8 @@ void IdleTimer::LookAgainIn(int64_t delay_ms) {
 
 void IdleTimer::Look() {
   if (stopped_.load(std::memory_order_relaxed)) return;
-  if (paused_.load(std::memory_order_relaxed) > 0) return LookAgainIn(limit_ms_);
+  if (paused_.load(std::memory_order_acquire) > 0) return LookAgainIn(limit_ms_);
+  if (is_busy_ != nullptr && is_busy_()) Touch();
   const int64_t idle_ms = timers_.NowMs() - last_ms_.load(std::memory_order_relaxed);
   if (idle_ms < limit_ms_) return LookAgainIn(limit_ms_ - idle_ms);
   on_idle_();

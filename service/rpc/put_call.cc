@@ -20,11 +20,18 @@ absl::StatusOr<std::shared_ptr<PutCall>> PutCall::Begin(RpcContext& context, Put
                                                         std::shared_ptr<PutStream> first) {
   std::shared_ptr<PutCall> call(new PutCall(context, std::move(first)));
   const std::string tenant = request.tenant;
-  call->idle_ = IdleTimer::Start(context.timers, context.limits.idle_timeout_ms, [weak = std::weak_ptr(call)] {
-    const auto idle_call = weak.lock();
-    if (idle_call == nullptr) return;
-    idle_call->Fail(ErrorStatus(absl::StatusCode::kDeadlineExceeded, "IDLE", "nothing arrived for the idle limit"));
-  });
+  const std::weak_ptr<PutCall> weak = call;
+  call->idle_ = IdleTimer::Start(
+      context.timers, context.limits.idle_timeout_ms,
+      [weak] {
+        const auto idle_call = weak.lock();
+        if (idle_call == nullptr) return;
+        idle_call->Fail(ErrorStatus(absl::StatusCode::kDeadlineExceeded, "IDLE", "nothing arrived for the idle limit"));
+      },
+      [weak] {
+        const auto busy_call = weak.lock();
+        return busy_call != nullptr && busy_call->session_->IsWorking();
+      });
   call->idle_->Pause();  // until there is a session
   CHUNKKV_ASSIGN_OR_RETURN(
       call->session_, PutSession::Create(std::move(request), context.session_limits, context.store, context.compactor,
@@ -65,23 +72,29 @@ absl::StatusOr<PutSession::StreamId> PutCall::Attach(std::shared_ptr<PutStream> 
   MutexLock lock(mutex_);
   if (ended_) return ErrorStatus(absl::StatusCode::kNotFound, "SESSION_NOT_FOUND", "attach.session_id: it has ended");
   attached_.push_back(std::move(stream));
+  ++open_streams_;
   return id;
 }
 
-void PutCall::Detach(const PutStream* stream, PutSession::StreamId id) {
+void PutCall::HalfClose(const PutStream* stream, PutSession::StreamId id) {
+  bool nobody_commits = false;
   {
     MutexLock lock(mutex_);
     std::erase_if(attached_, [stream](const auto& attached) { return attached.get() == stream; });
+    nobody_commits = --open_streams_ == 0 && !has_commit_;
   }
+  if (nobody_commits) return Fail(InvalidArgument("NO_COMMIT", "every stream ended before a commit"));
   session_->CloseStream(id);
 }
 
-void PutCall::Commit(const std::shared_ptr<PutStream>& committer, const std::optional<Bytes16>& content_digest) {
+void PutCall::Commit(const std::shared_ptr<PutStream>& committer, PutSession::StreamId id,
+                     const std::optional<Bytes16>& content_digest) {
   {
     MutexLock lock(mutex_);
+    has_commit_ = true;
     if (committer != first_) committer_ = committer;
   }
-  session_->Commit(content_digest);
+  session_->Commit(content_digest, id);
 }
 
 void PutCall::OnSelection(int32_t group, absl::Span<const int32_t> positions, bool everything) {

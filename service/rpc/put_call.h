@@ -34,14 +34,16 @@ class PutCall final : public PutSession::Listener, public std::enable_shared_fro
 
   // One more stream that carries parts. Errors: as PutSession::OpenStream.
   absl::StatusOr<PutSession::StreamId> Attach(std::shared_ptr<PutStream> stream);
-  // It brings nothing more.
-  void Detach(const PutStream* stream, PutSession::StreamId id);
+  // `stream` brings nothing more, and is no longer told of the end unless it is the first. Fails the session where it
+  // was the last one and none has brought the commit.
+  void HalfClose(const PutStream* stream, PutSession::StreamId id);
   PutSession::StreamId first_stream_id() const { return first_stream_id_; }
   PutSession& session() { return *session_; }
   IdleTimer& idle() { return *idle_; }
 
-  // `committer` is told of the end as the first stream is.
-  void Commit(const std::shared_ptr<PutStream>& committer, const std::optional<Bytes16>& content_digest);
+  // The commit came on `committer`, which is told of the end as the first stream is.
+  void Commit(const std::shared_ptr<PutStream>& committer, PutSession::StreamId id,
+              const std::optional<Bytes16>& content_digest);
   // Ends the session, and with it all streams, unless it has ended.
   void Fail(const absl::Status& status) { session_->Abort(status); }
 
@@ -63,6 +65,8 @@ class PutCall final : public PutSession::Listener, public std::enable_shared_fro
   std::shared_ptr<PutStream> first_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<PutStream> committer_ ABSL_GUARDED_BY(mutex_);  // null: the first
   std::vector<std::shared_ptr<PutStream>> attached_ ABSL_GUARDED_BY(mutex_);
+  int32_t open_streams_ ABSL_GUARDED_BY(mutex_) = 1;  // that have not half-closed
+  bool has_commit_ ABSL_GUARDED_BY(mutex_) = false;
   // What the session said before the client knew of it.
   std::vector<v1::PutCacheResponse> early_ ABSL_GUARDED_BY(mutex_);
   bool announced_ ABSL_GUARDED_BY(mutex_) = false;

@@ -13,9 +13,6 @@
 namespace chunkkv::rpc {
 namespace {
 
-// How long a client that does not read may keep a stream that has failed.
-constexpr int64_t kStuckMs = 5000;
-
 absl::Status Cancelled() { return ErrorStatus(absl::StatusCode::kCancelled, "CANCELLED", "the client went away"); }
 
 }  // namespace
@@ -113,16 +110,14 @@ void PutReactor::TakePart() {
   const absl::StatusOr<PartHeader> header = PartHeaderFromWire(*message_.part);
   if (!header.ok()) return Fail(header.status());
   const std::shared_ptr<PutCall> call = this->call();
-  // A part that is ahead of what may be open waits here, unread ones behind it; meanwhile the client is not idle. Once
-  // PlacePart has said so, the message belongs to `resume`, perhaps already in another thread.
-  call->idle().Pause();
+  // A part that is ahead of what may be open waits here, unread ones behind it. Once PlacePart has said so, the message
+  // belongs to `resume`, perhaps already in another thread.
   const absl::StatusOr<PutSession::Placement> placement =
       call->session().PlacePart(stream_id_, *header, [self = shared_from_this(), call] {
-        call->idle().Resume();
+        call->idle().Touch();
         self->context_.request_executor.Post([self] { self->TakePart(); });
       });
   if (placement.ok() && placement->later) return;
-  call->idle().Resume();
   if (!placement.ok()) return Fail(placement.status());
   const uint64_t checksum = CopyToPieces(message_.slices, *message_.part->inline_bytes, placement->pieces);
   const absl::Status status = call->session().FinishPart(placement->ticket, checksum == header->checksum);
@@ -137,6 +132,7 @@ void PutReactor::Begin(const v1::Begin& begin) {
 }
 
 absl::Status PutReactor::TryBegin(const v1::Begin& begin) {
+  if (context_.streams.draining()) return StreamSlots::Draining();
   CHUNKKV_RETURN_IF_ERROR(CheckFeatures(begin.required_features()));
   CHUNKKV_ASSIGN_OR_RETURN(PutRequest request, PutRequestFromWire(begin, tenant_));
   if (const EntryPtr stored = context_.store.FindStored(IdentityOf(request))) {
@@ -164,7 +160,7 @@ absl::Status PutReactor::TryBegin(const v1::Begin& begin) {
     call_ = call;
     cancelled = cancelled_;
   }
-  if (cancelled) return Cancelled();
+  if (cancelled || output_.ended()) return Cancelled();  // while the session was being made
   ReadNext();
   return absl::OkStatus();
 }
@@ -204,7 +200,7 @@ void PutReactor::AwaitHalfClose(const v1::Commit& commit) {
 }
 
 void PutReactor::CommitOnce() {
-  if (!committed_.exchange(true)) call()->Commit(shared_from_this(), content_digest_);
+  if (!committed_.exchange(true)) call()->Commit(shared_from_this(), stream_id_, content_digest_);
 }
 
 void PutReactor::HalfClosed() {
@@ -214,9 +210,9 @@ void PutReactor::HalfClosed() {
     case Phase::kFirst:
       return Fail(InvalidArgument("NO_MESSAGE", "the stream ended before its first message"));
     case Phase::kOpen:
-      if (!is_attached_) return Fail(InvalidArgument("NO_COMMIT", "the stream ended before the commit"));
-      call()->Detach(this, stream_id_);
-      return End(absl::OkStatus());
+      call()->HalfClose(this, stream_id_);
+      if (is_attached_) End(absl::OkStatus());
+      return;
     case Phase::kCommitting:
       return CommitOnce();
   }

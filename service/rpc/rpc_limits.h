@@ -12,6 +12,9 @@ inline constexpr int32_t kMaxPartBytes = 2 << 20;
 inline constexpr int32_t kMaxMessageBytes = 8 << 20;
 inline constexpr int64_t kMaxMetadataBytes = 8 << 10;
 
+// How long a client that does not read may keep a stream that has ended.
+inline constexpr int64_t kStuckMs = 5000;
+
 struct RpcLimits {
   int32_t max_batch_items = 4096;
   int64_t max_wait_ms = 300'000;

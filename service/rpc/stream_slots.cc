@@ -20,7 +20,7 @@ void StreamSlot::Release() {
 
 absl::StatusOr<StreamSlot> StreamSlots::Take(StreamKind kind) {
   MutexLock lock(mutex_);
-  if (draining_) return ErrorStatus(absl::StatusCode::kUnavailable, "DRAINING", "the server is shutting down");
+  if (draining_ && kind != StreamKind::kPut) return Draining();
   if (Total() >= max_streams_) {
     return ErrorStatus(absl::StatusCode::kResourceExhausted, "TOO_MANY_STREAMS",
                        "the server has " + std::to_string(max_streams_) + " streams open, its limit");
@@ -42,6 +42,10 @@ void StreamSlots::Drain() {
     stops.swap(stops_);
   }
   for (const auto& [id, stop] : stops) stop();
+}
+
+absl::Status StreamSlots::Draining() {
+  return ErrorStatus(absl::StatusCode::kUnavailable, "DRAINING", "the server is shutting down");
 }
 
 bool StreamSlots::draining() const {

@@ -37,6 +37,7 @@ class StreamSlots {
  public:
   explicit StreamSlots(int32_t max_streams) : max_streams_(max_streams) {}
 
+  // A put's stream is taken also while draining: it may attach to a session in progress, and no session begins then.
   // Errors: UNAVAILABLE (DRAINING), RESOURCE_EXHAUSTED (TOO_MANY_STREAMS).
   absl::StatusOr<StreamSlot> Take(StreamKind kind);
   int64_t Count(StreamKind kind) const;
@@ -44,6 +45,8 @@ class StreamSlots {
   // From now on nothing is taken; `stop` of every open watcher is called (puts and gets end by themselves).
   void Drain();
   bool draining() const;
+  // UNAVAILABLE (DRAINING).
+  static absl::Status Draining();
   // What to call, once, when draining begins; at once where it has begun.
   using StopId = uint64_t;
   StopId AddStop(std::function<void()> stop);

@@ -14,7 +14,6 @@ namespace {
 
 // Messages made ahead of the one that is being written.
 constexpr size_t kMessagesAhead = 64;
-constexpr int64_t kStuckMs = 5000;
 
 v1::WatchCachesResponse::RemovalReason ToWire(RemovalReason reason) {
   switch (reason) {
@@ -72,7 +71,7 @@ void WatchReactor::Begin() {
   sequence_ = wire.after_sequence();
   stop_ = context_.streams.AddStop([weak = weak_from_this()] {
     if (const auto reactor = weak.lock()) {
-      reactor->End(ErrorStatus(absl::StatusCode::kUnavailable, "DRAINING", "the server is shutting down"));
+      reactor->End(StreamSlots::Draining());
     }
   });
   // Never the last owner within `wake`: a watcher is removed outside of it.

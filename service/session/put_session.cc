@@ -61,6 +61,8 @@ void PutSession::Commit(const std::optional<Bytes16>& content_digest, StreamId s
 
 void PutSession::Abort(const absl::Status& status) { Core(core_)->End(status); }
 
+bool PutSession::IsWorking() const { return core_->IsWorking(); }
+
 void PutSession::EndIfStalled() { Core(core_)->EndIfStalled(); }
 
 }  // namespace chunkkv

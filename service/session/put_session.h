@@ -118,6 +118,9 @@ class PutSession : public std::enable_shared_from_this<PutSession> {
   // effect once the entry is being committed.
   void Abort(const absl::Status& status);
 
+  // Whether the session computes or commits, so that its client may well be waiting for it.
+  bool IsWorking() const;
+
   // For the owner's timer: ends a session whose open streams have all been waiting for limits.stall_ms while the lowest
   // layer is incomplete, which none of them can complete any more: INVALID_ARGUMENT (GAP). A stream that is about to
   // attach may still bring it, hence the time.

@@ -49,6 +49,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   absl::Status FinishPart(uint64_t ticket, bool checksum_matches);
   absl::Status SetPositions(int32_t group, absl::Span<const int32_t> positions);
   void Commit(const std::optional<Bytes16>& content_digest, int32_t stream);
+  bool IsWorking() const { return !strand_->IsIdle(); }
   void EndIfStalled();
   // Ends the session with `status`, unless it has ended or is being committed.
   void End(const absl::Status& status);

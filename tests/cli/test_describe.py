@@ -29,6 +29,22 @@ def test_the_map_of_a_record(cli, tmp_path):
     assert all(len(group["positions"]) == 60 for group in described["groups"])
 
 
+def test_layers_bear_their_numbers_where_some_are_no_attention(cli, tmp_path):
+    source, record = tmp_path / "in.safetensors", tmp_path / "entry.safetensors"
+    write_prompt(source, layers=3)
+    tensors, _ = safetensors_file.read(source)
+    for name in ("k", "v", "q"):
+        del tensors[f"layers.1.{name}"]
+    tensors["layers.1.state"] = np.arange(100, dtype=np.uint8)
+    source.write_bytes(safetensors_file.encode(tensors, {}))
+    assert cli("compact", "--in", source, "--out", record, "--policy", "snap_kv", "--max-tokens", "50", "--window-length",
+               "8").code == 0
+    drawn = [line[0] for line in cli("describe", record, "--width", "40").out.splitlines() if line[1:3] == "  "]
+    assert drawn == ["0", "2"]
+    described = cli("describe", record, "--json").json
+    assert [group["layers"] for group in described["groups"]] == [[0], [2]]
+
+
 def test_a_prompt_file_is_described_as_kept_whole(cli, tmp_path):
     source = tmp_path / "in.safetensors"
     write_prompt(source)

@@ -78,6 +78,61 @@ def test_a_record_is_put_as_it_is(cli, on, prompt, tmp_path):
     assert all(ours.tensors[tensor].tobytes() == theirs.tensors[tensor].tobytes() for tensor in ours.tensors)
 
 
+def test_a_lossless_record_is_put_as_it_is(cli, on, prompt, tmp_path):
+    source, name = prompt
+    record, got = tmp_path / "record.safetensors", tmp_path / "got.safetensors"
+    assert cli("compact", "--in", source, "--out", record, "--policy", "full").code == 0
+    assert on("put", "--in", record, *name)["compaction"]["policy_applied"] == "full"
+    on("get", "--out", got, *name)
+    ours, theirs = RecordFile(record), RecordFile(got)
+    assert all(ours.tensors[tensor].tobytes() == theirs.tensors[tensor].tobytes() for tensor in ours.tensors)
+
+
+@pytest.mark.parametrize("flags", [["--policy", "full"], POLICY], ids=["full", "compacted"])
+@pytest.mark.parametrize("at", [-5, -20_000])
+def test_a_damaged_record_is_neither_put_nor_compacted(cli, on, prompt, tmp_path, flags, at):
+    source, name = prompt
+    record = tmp_path / "record.safetensors"
+    assert cli("compact", "--in", source, "--out", record, *flags).code == 0
+    content = bytearray(record.read_bytes())
+    content[at] ^= 4
+    record.write_bytes(content)
+    assert on("put", "--in", record, *name, code=8)["reason"] == "DIGEST_MISMATCH"
+    if flags == ["--policy", "full"]:
+        again = cli("compact", "--in", record, "--out", tmp_path / "x", "--policy", "streaming_llm", "--max-tokens", "50")
+        assert again.code == 8 and not (tmp_path / "x").exists()
+
+
+def test_what_put_prints_names_the_entry_to_get(cli, on, server, prompt, tmp_path):
+    source, name = prompt
+    first, second = (on("put", "--in", source, *name, *POLICY) for _ in range(2))
+    assert second["already_stored"] and "compaction" not in second
+    assert all(first[field] == second[field] for field in ("entry_id", "key", "fingerprint", "variant"))
+    printed = cli("put", "--in", source, *name, *POLICY, "--address", server).out
+    assert first["fingerprint"] in printed and first["variant"] in printed
+    got = on("get", "--out", tmp_path / "x", "--fingerprint", first["fingerprint"], "--key", first["key"],
+             "--accept", first["variant"])
+    assert got["entry_id"] == first["entry_id"]
+
+
+def test_select_then_send_of_a_full_entry(on, prompt):
+    source, name = prompt
+    assert on("put", "--in", source, *name, "--policy", "full", "--select-then-send")["compaction"]["budget"] == TOKENS
+
+
+def test_variants_of_given_chunks_and_of_leaders_can_be_asked_for(on, prompt, tmp_path):
+    source, name = prompt
+    tensors, metadata = safetensors_file.read(source)
+    tensors["chunk_starts"] = np.array([0, 7, 30, 100], np.int32)
+    source.write_bytes(safetensors_file.encode(tensors, metadata))
+    led = [*POLICY, "--reuse-group", "2", "--leaders", "1,2"]
+    put = on("put", "--in", source, *name, *led)
+    assert on("get", "--out", tmp_path / "x", *name, *led, code=4)["reason"] == "ENTRY_NOT_FOUND"
+    assert on("get", "--out", tmp_path / "x", *name, *led, "--chunks-given")["entry_id"] == put["entry_id"]
+    assert on("get", "--out", tmp_path / "x", *name, *led, "--accept", "exact", code=2)["reason"] == "BAD_USAGE"
+    assert on("get", "--out", tmp_path / "x", *name, "--accept", "nonsense", code=3)["reason"] == "BAD_ACCEPT"
+
+
 def test_the_life_of_an_entry(on, cli, server, prompt, tmp_path):
     source, name = prompt
     entry = on("put", "--in", source, *name, "--policy", "full")["entry_id"]
@@ -90,7 +145,7 @@ def test_the_life_of_an_entry(on, cli, server, prompt, tmp_path):
     pin = on("pin", "--id", entry)["pin_id"]
     items = on("delete", "--id", entry, code=5)
     assert items[0]["error"]["reason"] == "PINNED"
-    assert cli("pin", "--unpin", pin, "--address", server).code == 0
+    assert on("pin", "--unpin", pin) == {"unpinned": pin}
     assert on("delete", "--id", entry)[0]["deleted"]
     assert on("find", *name, code=4)["code"] == "NOT_FOUND"
     assert on("get", "--out", tmp_path / "x", *name, code=4)["reason"] == "ENTRY_NOT_FOUND"

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 
 DTYPES = {"F64": np.dtype(np.float64), "F32": np.dtype(np.float32), "F16": np.dtype(np.float16),
-          "BF16": np.dtype(ml_dtypes.bfloat16), "I32": np.dtype(np.int32)}
+          "BF16": np.dtype(ml_dtypes.bfloat16), "I32": np.dtype(np.int32), "U8": np.dtype(np.uint8)}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 

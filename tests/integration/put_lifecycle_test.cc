@@ -96,26 +96,108 @@ TEST(PutLifecycleTest, HoldsBackAStreamThatIsFarAhead) {
   server.ExpectAtRest();
 }
 
-TEST(PutLifecycleTest, EndsStreamsThatWaitForEachOther) {
+// For a clock that runs far ahead of the server's threads.
+ServerOptions WithoutRpcLimit() {
   ServerOptions options = SmallServer();
-  options.rpc.max_rpc_ms = int64_t{1} << 40;  // the clock below runs far ahead of the server's threads
-  TestServer server(options);
-  const PutRequest request = Layers(12);
-  const Prompt prompt = MakePrompt(request);
-  PutClient client(server.channel());
-  ASSERT_TRUE(client.Begin(request).has_value());
-  client.SendLayer(request, prompt, 1, 96);
-  client.SendLayer(request, prompt, 9, 96);  // layer 0 can never come after this
+  options.rpc.max_rpc_ms = int64_t{1} << 40;
+  return options;
+}
+
+// How `client` ends while time passes.
+RpcEnd FinishAsTimePasses(TestServer& server, PutClient& client, int64_t step_ms) {
   std::atomic<bool> ended{false};
   std::thread clock([&] {
     while (!ended) {
-      server.clock().AdvanceMs(200);
+      server.clock().AdvanceMs(step_ms);
       std::this_thread::yield();
     }
   });
   const RpcEnd end = client.Finish();
   ended = true;
   clock.join();
+  return end;
+}
+
+TEST(PutLifecycleTest, TakesTheCommitOnAnAttachedStream) {
+  TestServer server;
+  const PutRequest request = Layers(6);
+  const Prompt prompt = MakePrompt(request);
+  PutClient first(server.channel());
+  const auto begun = first.Begin(request);
+  ASSERT_TRUE(begun.has_value());
+  PutClient second(server.NewChannel());
+  ASSERT_TRUE(second.Attach(begun->session_id()));
+  for (int32_t layer = 0; layer < 3; ++layer) first.SendLayer(request, prompt, layer, 20);
+  first.stream().HalfClose();
+  for (int32_t layer = 3; layer < 6; ++layer) second.SendLayer(request, prompt, layer, 20);
+  second.SendCommit();
+  EXPECT_TRUE(second.ReceiveCommitted().has_value());
+  EXPECT_TRUE(first.ReceiveCommitted().has_value());
+  EXPECT_TRUE(second.Finish().ok());
+  EXPECT_TRUE(first.Finish().ok());
+  server.ExpectAtRest();
+}
+
+TEST(PutLifecycleTest, NamesTheGapOfACommitOnAnAttachedStream) {
+  TestServer server;
+  const PutRequest request = Layers(3);
+  const Prompt prompt = MakePrompt(request);
+  PutClient first(server.channel());
+  const auto begun = first.Begin(request);
+  ASSERT_TRUE(begun.has_value());
+  PutClient second(server.NewChannel());
+  ASSERT_TRUE(second.Attach(begun->session_id()));
+  second.SendLayer(request, prompt, 1, 20);
+  second.SendCommit();
+  first.SendLayer(request, prompt, 2, 20);  // also behind the commit: it is the other stream's
+  first.stream().HalfClose();
+  const RpcEnd end = first.Finish();
+  EXPECT_EQ(end.code, StatusCode::INVALID_ARGUMENT) << end;
+  EXPECT_EQ(end.reason, "LAYER_MISSING");
+  EXPECT_EQ(second.Finish().reason, "LAYER_MISSING");
+  server.ExpectAtRest();
+}
+
+TEST(PutLifecycleTest, EndsWhenAllStreamsHaveEndedWithoutACommit) {
+  TestServer server;
+  PutClient first(server.channel());
+  const auto begun = first.Begin(SmallRequest());
+  ASSERT_TRUE(begun.has_value());
+  PutClient second(server.NewChannel());
+  ASSERT_TRUE(second.Attach(begun->session_id()));
+  first.stream().HalfClose();
+  second.stream().HalfClose();
+  EXPECT_EQ(first.Finish().reason, "NO_COMMIT");
+  (void)second.Finish();  // OK, or the session's end: whichever half-close comes first
+  server.ExpectAtRest();
+}
+
+TEST(PutLifecycleTest, CountsTimeWhileOneStreamWaitsForAnother) {
+  TestServer server(WithoutRpcLimit());
+  const PutRequest request = Layers(12);
+  const Prompt prompt = MakePrompt(request);
+  PutClient first(server.channel());
+  const auto begun = first.Begin(request);
+  ASSERT_TRUE(begun.has_value());
+  PutClient silent(server.NewChannel());
+  ASSERT_TRUE(silent.Attach(begun->session_id()));
+  first.SendLayer(request, prompt, 9, 96);  // waits for layers that the other stream may still bring
+  const RpcEnd end = FinishAsTimePasses(server, first, 200);
+  EXPECT_EQ(end.code, StatusCode::DEADLINE_EXCEEDED) << end;
+  EXPECT_EQ(end.reason, "IDLE");
+  EXPECT_EQ(silent.Finish().reason, "IDLE");
+  server.ExpectAtRest();
+}
+
+TEST(PutLifecycleTest, EndsStreamsThatWaitForEachOther) {
+  TestServer server(WithoutRpcLimit());
+  const PutRequest request = Layers(12);
+  const Prompt prompt = MakePrompt(request);
+  PutClient client(server.channel());
+  ASSERT_TRUE(client.Begin(request).has_value());
+  client.SendLayer(request, prompt, 1, 96);
+  client.SendLayer(request, prompt, 9, 96);  // layer 0 can never come after this
+  const RpcEnd end = FinishAsTimePasses(server, client, 200);
   EXPECT_EQ(end.code, StatusCode::INVALID_ARGUMENT) << end;
   EXPECT_EQ(end.reason, "GAP");
   server.ExpectAtRest();
@@ -181,42 +263,24 @@ TEST(PutLifecycleTest, TellsAllStreamsOfTheFirstFailure) {
 }
 
 TEST(PutLifecycleTest, EndsWhenItsClientIsIdle) {
-  TestServer server;
+  TestServer server(WithoutRpcLimit());
   PutClient client(server.channel());
   const PutRequest request = SmallRequest();
   ASSERT_TRUE(client.Begin(request).has_value());
   client.SendRows(request, MakePrompt(request), 0, 0, 0, 20);
-  std::atomic<bool> ended{false};
   // Small steps: a message that is just arriving must not be overtaken by all of the limit at once.
-  std::thread clock([&] {
-    while (!ended) {
-      server.clock().AdvanceMs(1000);
-      std::this_thread::yield();
-    }
-  });
-  const RpcEnd end = client.Finish();
-  ended = true;
-  clock.join();
+  const RpcEnd end = FinishAsTimePasses(server, client, 1000);
   EXPECT_EQ(end.code, StatusCode::DEADLINE_EXCEEDED) << end;
   EXPECT_EQ(end.reason, "IDLE");
   server.ExpectAtRest();
 }
 
 TEST(PutLifecycleTest, EndsWhenTheFirstMessageDoesNotCome) {
-  TestServer server;
+  TestServer server(WithoutRpcLimit());
   PutClient never(server.channel());
-  std::thread waiting([&] {
-    const RpcEnd end = never.Finish();
-    EXPECT_EQ(end.code, StatusCode::DEADLINE_EXCEEDED) << end;
-    EXPECT_EQ(end.reason, "IDLE");
-  });
-  EXPECT_TRUE(TestServer::Eventually([&] { return server.server().stream_count() == 1; }));
-  // The limit is counted from a little after the stream is seen: time must pass until it ends.
-  EXPECT_TRUE(TestServer::Eventually([&] {
-    server.clock().AdvanceMs(500);
-    return server.server().stream_count() == 0;
-  }));
-  waiting.join();
+  const RpcEnd end = FinishAsTimePasses(server, never, 1000);
+  EXPECT_EQ(end.code, StatusCode::DEADLINE_EXCEEDED) << end;
+  EXPECT_EQ(end.reason, "IDLE");
   server.ExpectAtRest();
 }
 

@@ -53,7 +53,8 @@ TEST(ServerLifecycleTest, FinishesWhatIsInFlightWhileItDrains) {
   const PutRequest request = SmallRequest();
   const Prompt prompt = MakePrompt(request);
   PutClient client(server.channel());
-  ASSERT_TRUE(client.Begin(request).has_value());
+  const auto begun = client.Begin(request);
+  ASSERT_TRUE(begun.has_value());
   RawStream watcher(server.channel(), "WatchCaches");
   watcher.Send(std::string());
   watcher.HalfClose();
@@ -72,7 +73,13 @@ TEST(ServerLifecycleTest, FinishesWhatIsInFlightWhileItDrains) {
   EXPECT_FALSE(late.Begin(request).has_value());
   EXPECT_EQ(late.Finish().reason, "DRAINING");
 
-  for (int32_t layer = 0; layer < 3; ++layer) client.SendLayer(request, prompt, layer, 96);
+  // A session in progress may still be given streams.
+  PutClient attached(server.channel());
+  ASSERT_TRUE(attached.Attach(begun->session_id()));
+  client.SendLayer(request, prompt, 0, 96);
+  for (int32_t layer = 1; layer < 3; ++layer) attached.SendLayer(request, prompt, layer, 96);
+  attached.stream().HalfClose();
+  EXPECT_TRUE(attached.Finish().ok());
   client.SendCommit();
   EXPECT_TRUE(client.ReceiveCommitted().has_value());
   EXPECT_TRUE(client.Finish().ok());

@@ -96,5 +96,33 @@ TEST(IdleTimerTest, DoesNotCountWhilePaused) {
   EXPECT_FALSE(is_idle);
 }
 
+TEST(IdleTimerTest, BeginsAnewWhileItsOwnerIsBusy) {
+  FakeClock clock;
+  Timers timers(clock);
+  std::atomic<bool> is_busy{true};
+  std::promise<void> idle;
+  std::atomic<bool> is_idle{false};
+  const auto timer = IdleTimer::Start(
+      timers, 100,
+      [&] {
+        is_idle = true;
+        idle.set_value();
+      },
+      [&] { return is_busy.load(); });
+  clock.AdvanceMs(100);
+  std::promise<void> looked;
+  timers.Schedule(0, [&] { looked.set_value(); });
+  looked.get_future().wait();
+  EXPECT_FALSE(is_idle);
+  is_busy = false;
+  clock.AdvanceMs(99);
+  std::promise<void> looked_again;
+  timers.Schedule(0, [&] { looked_again.set_value(); });
+  looked_again.get_future().wait();
+  EXPECT_FALSE(is_idle);
+  clock.AdvanceMs(1);
+  idle.get_future().wait();
+}
+
 }  // namespace
 }  // namespace chunkkv::rpc

@@ -4,7 +4,8 @@
 //   auto put = (*client)->Put(request, layers);
 //   auto entry = (*client)->Get({.model = model, .prompt = {.tokens = tokens}, .accept = Accept::LeastLossy()});
 //
-// Whatever a get hands over has been verified: part checksums, tensor digests, positions, and the entry's digest.
+// Whatever a get hands over has been verified: that it is the entry asked for, its part checksums, tensor digests, kept
+// positions, and the entry's digest.
 // Errors are an absl::Status whose reason (StatusReason of chunkkv/kernels/status.h) is the server's.
 #ifndef CHUNKKV_CLIENT_CLIENT_H_
 #define CHUNKKV_CLIENT_CLIENT_H_
