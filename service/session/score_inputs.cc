@@ -15,7 +15,7 @@ int64_t Aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 absl::Status ScoreInputs::Allocate(PartTensor tensor, StagingMemory& memory) {
   BufferPtr& buffer = tensor == PartTensor::kAttention ? attention_ : buffer_;
   if (buffer != nullptr) return absl::OkStatus();
-  const int64_t size = tensor == PartTensor::kAttention ? bytes_.attention : ScoreBufferBytes(bytes_, plan_);
+  const int64_t size = tensor == PartTensor::kAttention ? attention_buffer_bytes_ : ScoreBufferBytes(bytes_, plan_);
   CHUNKKV_ASSIGN_OR_RETURN(buffer, memory.Acquire(size));
   return absl::OkStatus();
 }

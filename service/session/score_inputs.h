@@ -14,7 +14,9 @@ namespace chunkkv {
 // One scored layer. Memory is taken when the first part arrives. Not thread-safe.
 class ScoreInputs {
  public:
-  ScoreInputs(const ScoreInputBytes& bytes, const Plan& plan) : bytes_(bytes), plan_(plan) {}
+  // `attention_buffer_bytes`: at least bytes.attention, and the same for all layers whose buffers are recycled.
+  ScoreInputs(const ScoreInputBytes& bytes, int64_t attention_buffer_bytes, const Plan& plan)
+      : bytes_(bytes), attention_buffer_bytes_(attention_buffer_bytes), plan_(plan) {}
 
   // Memory for `tensor` (kQueries, kLse, kAttention, kTokenScores) or, for the scores that are computed, any other.
   absl::Status Allocate(PartTensor tensor, StagingMemory& memory);
@@ -29,6 +31,7 @@ class ScoreInputs {
 
  private:
   const ScoreInputBytes& bytes_;
+  const int64_t attention_buffer_bytes_;
   const Plan& plan_;
   BufferPtr buffer_;  // queries, lse, token scores in, token scores out
   BufferPtr attention_;

@@ -63,8 +63,9 @@ absl::Status SessionCore::Begin() {
     }
     for (const LayerPlan& layer : put_.layers) {
       if (!layer.is_scored) continue;
-      scores_[layer.attention_layer] =
-          std::make_shared<ScoreInputs>(put_.score_bytes[layer.attention_layer], put_.plan);
+      const ScoreInputBytes& bytes = put_.score_bytes[layer.attention_layer];
+      const int64_t attention = staging_.attention_buffer_bytes > 0 ? staging_.attention_buffer_bytes : bytes.attention;
+      scores_[layer.attention_layer] = std::make_shared<ScoreInputs>(bytes, attention, put_.plan);
     }
   }
   token_ = store_.BeginPut(identity_);

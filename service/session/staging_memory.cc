@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
 
 namespace chunkkv {
@@ -18,7 +19,11 @@ absl::StatusOr<BufferPtr> StagingMemory::Acquire(int64_t size_bytes) {
       free_.pop_back();
       return recycled;
     }
-    share = share_.Split(Buffer::ChargedBytes(size_bytes));
+    const int64_t charged_bytes = Buffer::ChargedBytes(size_bytes);
+    if (charged_bytes > share_.bytes()) {
+      return ErrorStatus(absl::StatusCode::kInternal, "STAGING", "the put needs more memory than it reserved");
+    }
+    share = share_.Split(charged_bytes);
   }
   CHUNKKV_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(size_bytes, std::move(share)));
   return std::make_shared<Buffer>(std::move(buffer));

@@ -23,8 +23,9 @@ class StagingMemory {
   // `recycles`: whether buffers of one size are needed again and again.
   StagingMemory(BudgetShare share, bool recycles) : recycles_(recycles), share_(std::move(share)) {}
 
-  // Bytes are zero or left over. Never asks for more than was reserved: the caller keeps to its staging plan.
-  // Errors: CANCELLED after Close, RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
+  // Bytes are zero or left over. The caller keeps to its staging plan: what is recycled serves its own size only, so
+  // those sizes must be few. Errors: CANCELLED after Close, RESOURCE_EXHAUSTED (OUT_OF_MEMORY), INTERNAL (STAGING: more
+  // than was reserved).
   absl::StatusOr<BufferPtr> Acquire(int64_t size_bytes);
   // Nobody but the caller may still use `buffer`. Freed at once where nothing is recycled.
   void Recycle(BufferPtr buffer);

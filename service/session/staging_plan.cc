@@ -60,6 +60,10 @@ void PlanScoreInputs(const PutPlan& put, StagingPlan& staging) {
     staging.score_bytes = CheckedSum({staging.score_bytes, Buffer::ChargedBytes(buffer)});
     attention.push_back(bytes.attention);
   }
+  if (put.staged_attention > 0 && !attention.empty()) {
+    staging.attention_buffer_bytes = *std::max_element(attention.begin(), attention.end());
+    attention.assign(attention.size(), staging.attention_buffer_bytes);
+  }
   staging.attention_bytes = LargestTogether(std::move(attention), put.staged_attention);
 }
 

@@ -23,11 +23,12 @@ struct StagingPlan {
   int64_t final_body_bytes = 0;   // charged: the body made at the end, where it is another one
   int64_t layer_buffer_bytes =
       0;  // LAYER_MAJOR: one size for every staged layer, so that buffers are reused; 0: own size
-  int64_t layer_staging_bytes = 0;  // charged, all layers staged at once
-  int64_t score_bytes = 0;          // charged: score inputs and token scores
-  int64_t attention_bytes = 0;      // charged
-  int64_t workspace_bytes = 0;      // exact
-  int64_t sink_buffer_bytes = 0;    // one part's bytes that nobody keeps; 0: there are none
+  int64_t layer_staging_bytes = 0;     // charged, all layers staged at once
+  int64_t score_bytes = 0;             // charged: score inputs and token scores
+  int64_t attention_buffer_bytes = 0;  // LAYER_MAJOR: one size for every layer's attention, likewise
+  int64_t attention_bytes = 0;         // charged, all layers staged at once
+  int64_t workspace_bytes = 0;         // exact
+  int64_t sink_buffer_bytes = 0;       // one part's bytes that nobody keeps; 0: there are none
   int64_t sink_count = 0;
   int64_t bookkeeping_bytes = 0;  // positions lists outside of the body
 

@@ -70,6 +70,22 @@ TEST(PutSessionTest, TakesEveryScoreSource) {
   }
 }
 
+TEST(PutSessionTest, TakesAttentionOfLayersWithDifferentHeads) {
+  const std::vector<std::vector<int32_t>> orders = {{2, 4}, {4, 2}, {2, 4, 2, 8}};
+  for (const std::vector<int32_t>& heads_of_runs : orders) {
+    PutRequest request = SmallRequest();
+    request.token_count = 2000;  // attention of more than a page
+    request.score_source = ScoreSource::kAttention;
+    request.layout.clear();
+    for (const int32_t heads : heads_of_runs) {
+      LayerRun run = AttentionLayers(LayerCount(request.layout), 4);
+      run.attention->query_head_count = heads;
+      request.layout.push_back(run);
+    }
+    ExpectPutAsReference(request);
+  }
+}
+
 TEST(PutSessionTest, TakesQueriesWithLse) {
   PutRequest request = SmallRequest();
   request.has_lse = true;
