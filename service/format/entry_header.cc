@@ -55,6 +55,7 @@ absl::StatusOr<std::vector<TensorSlot>> LayOutBody(const Layout& layout, const s
                                                       " attention layers in order, without gaps"));
   }
   std::vector<TensorSlot> slots;
+  slots.reserve(TensorCount(layout));
   size_t attention_index = 0;
   for (int32_t layer = 0; layer < LayerCount(layout); ++layer) {
     std::vector<TensorSpec> specs = LayerTensors(layout, layer);

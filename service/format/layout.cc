@@ -103,6 +103,18 @@ std::vector<TensorSpec> LayerTensors(const Layout& layout, int32_t layer) {
   return tensors;
 }
 
+int64_t TensorCount(const Layout& layout) {
+  int64_t count = 0;
+  for (const LayerRun& run : layout) {
+    int64_t in_layer = static_cast<int64_t>(run.named_tensors.size());
+    if (run.is_attention()) {
+      in_layer = (run.attention->value_head_size > 0 ? 2 : 1) * (run.attention->scales.has_value() ? 2 : 1);
+    }
+    count += run.layer_count * in_layer;
+  }
+  return count;
+}
+
 int64_t FullBytes(const Layout& layout, int64_t token_count) {
   int64_t bytes = 0;
   for (const LayerRun& run : layout) {

@@ -54,11 +54,12 @@ struct LayoutLimits {
   int32_t max_head_size = 1024;
   int64_t max_token_count = int64_t{1} << 24;
   int32_t max_named_tensor_count = 64;  // a VERBATIM layer
+  int64_t max_tensor_count = 16'384;    // of all layers, per-token ones included
 };
 
 // Errors: INVALID_ARGUMENT: EMPTY_LAYOUT, BAD_LAYER_RUNS (order, gaps, overlap, count), BAD_DIMENSION, BAD_DTYPE,
 // BAD_HEADS (query heads not a multiple of KV heads), BAD_SCALE, BAD_SOFTCAP, BAD_SINK_LOGITS, SCALES_MISSING (fp8),
-// BAD_ROPE, BAD_TENSOR_NAME, SIZE_OVERFLOW (of max_token_count tokens).
+// BAD_ROPE, BAD_TENSOR_NAME (also: too many tensors, in a layer or in all), SIZE_OVERFLOW (of max_token_count tokens).
 absl::Status ValidateLayout(const Layout& layout, const LayoutLimits& limits);
 
 int32_t LayerCount(const Layout& layout);
@@ -90,6 +91,9 @@ std::string TensorName(const TensorSpec& spec);
 
 // Tensors of `layer`, in the order they are served: k, v, k_scale, v_scale; or the named ones as declared.
 std::vector<TensorSpec> LayerTensors(const Layout& layout, int32_t layer);
+
+// Tensors of all layers.
+int64_t TensorCount(const Layout& layout);
 
 // Bytes of the uncompacted cache of `token_count` tokens. The layout must be valid.
 int64_t FullBytes(const Layout& layout, int64_t token_count);

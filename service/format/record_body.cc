@@ -55,10 +55,10 @@ absl::Status VerifyBody(const EntryHeader& header, absl::Span<const std::byte> b
   for (size_t i = 0, offset = 0; i < header.groups.size(); ++i) {
     if (!HasPositions(header, i)) continue;
     const size_t size_bytes = header.row_counts[i] * sizeof(int32_t);
-    const bool is_same = i < header.positions.size() &&
-                         header.positions[i].size() == static_cast<size_t>(header.row_counts[i]) &&
-                         size_bytes <= body.size() - offset &&
-                         (size_bytes == 0 || std::memcmp(body.data() + offset, header.positions[i].data(), size_bytes) == 0);
+    const bool is_same =
+        i < header.positions.size() && header.positions[i].size() == static_cast<size_t>(header.row_counts[i]) &&
+        size_bytes <= body.size() - offset &&
+        (size_bytes == 0 || std::memcmp(body.data() + offset, header.positions[i].data(), size_bytes) == 0);
     if (!is_same) return Mismatch(PositionsName(i));
     offset += size_bytes;
   }

@@ -165,6 +165,10 @@ absl::Status ValidateLayout(const Layout& layout, const LayoutLimits& limits) {
       return InvalidArgument("SIZE_OVERFLOW", name + "the cache's bytes exceed 64 bits");
     }
   }
+  if (const int64_t tensors = TensorCount(layout); tensors > limits.max_tensor_count) {
+    return InvalidArgument("BAD_TENSOR_NAME", absl::StrCat("layout has ", tensors, " tensors in all, of at most ",
+                                                           limits.max_tensor_count));
+  }
   return absl::OkStatus();
 }
 

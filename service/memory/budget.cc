@@ -21,6 +21,12 @@ BudgetShare BudgetShare::Split(int64_t bytes) {
   return BudgetShare(budget_, bytes);
 }
 
+void BudgetShare::Merge(BudgetShare other) {
+  if (budget_ == nullptr) budget_ = other.budget_;
+  CHUNKKV_CHECK(other.budget_ == nullptr || other.budget_ == budget_);
+  bytes_ += std::exchange(other.bytes_, 0);
+}
+
 void BudgetShare::Release() {
   if (budget_ == nullptr) return;
   budget_->used_bytes_.fetch_sub(bytes_, std::memory_order_acq_rel);

@@ -21,6 +21,8 @@ class BudgetShare {
   // Gives `bytes` of this share back early, or hands them to the returned share.
   void Shrink(int64_t bytes);
   BudgetShare Split(int64_t bytes);
+  // Takes over `other`, which must be of the same budget or empty.
+  void Merge(BudgetShare other);
   void Release();
 
  private:

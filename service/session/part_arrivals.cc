@@ -121,8 +121,14 @@ absl::StatusOr<PartArrivals::Decision> PartArrivals::Place(int32_t stream_id, co
     decision.later = true;
     return decision;
   }
-  switch (CoverageOf(decision.part).Place(header.begin, header.end)) {
+  PartCoverage& coverage = CoverageOf(decision.part);
+  const int64_t gaps_before = coverage.gap_count();
+  switch (coverage.Place(header.begin, header.end)) {
     case RangeSet::Inserted::kYes:
+      gap_count_ += coverage.gap_count() - gaps_before;
+      if (gap_count_ > kMaxGaps) {
+        return BadPart("TOO_MANY_GAPS", header, absl::StrCat("over ", kMaxGaps, " gaps between parts of all tensors"));
+      }
       break;
     case RangeSet::Inserted::kOverlaps:
       return BadPart("PARTS_OVERLAP", header,

@@ -34,6 +34,9 @@ absl::Status BadPart(const char* reason, const PartHeader& header, const std::st
 // Not thread-safe.
 class PartArrivals {
  public:
+  // Between parts of one tensor, of all tensors together.
+  static constexpr int64_t kMaxGaps = 16'384;
+
   // Everything must outlive this.
   PartArrivals(const PutRequest& request, const PutPlan& put, const SessionLimits& limits);
 
@@ -109,6 +112,7 @@ class PartArrivals {
   int32_t open_streams_ = 0;
   std::vector<Layer> layers_;
   std::vector<bool> selected_;
+  int64_t gap_count_ = 0;
   int32_t lowest_unreduced_ = 0;
   std::vector<int32_t> scored_rank_;  // per layer: scored layers before it
   int32_t lowest_unscored_rank_ = 0;

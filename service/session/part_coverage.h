@@ -18,6 +18,8 @@ class PartCoverage {
   RangeSet::Inserted Place(int64_t begin, int64_t end) { return placed_.Insert(begin, end); }
   // `count` units that were placed have arrived.
   void Finish(int64_t count) { finished_ += count; }
+  // Between what has been placed.
+  int64_t gap_count() const { return placed_.IsEmpty() ? 0 : placed_.count() - 1; }
   bool IsUntouched() const { return placed_.IsEmpty(); }
   // Placed ranges never overlap, so the sum tells.
   bool IsComplete() const { return finished_ == total_; }

@@ -16,6 +16,7 @@ RangeSet::Inserted RangeSet::Insert(int64_t begin, int64_t end) {
   if (joins_before && joins_after) {
     before->end = after->end;
     ranges_.erase(after);
+    if (ranges_.capacity() * sizeof(Range) > ranges_.size() * kMostBytesPerRange) ranges_.shrink_to_fit();
   } else if (joins_before) {
     before->end = end;
   } else if (joins_after) {

@@ -13,6 +13,8 @@ class RangeSet {
  public:
   // Ranges apart from each other that are kept at most: a client that scatters its parts cannot make this grow.
   static constexpr size_t kMaxRanges = 4096;
+  // Of memory, however the ranges came about.
+  static constexpr int64_t kMostBytesPerRange = 64;
 
   enum class Inserted { kYes, kOverlaps, kTooManyRanges };
   // Adds [begin, end), which must not be empty; changes nothing unless kYes.
@@ -21,6 +23,7 @@ class RangeSet {
   // Lowest value from 0 on that is in no range.
   int64_t FirstGap() const;
   bool IsEmpty() const { return ranges_.empty(); }
+  int64_t count() const { return static_cast<int64_t>(ranges_.size()); }
 
  private:
   struct Range {

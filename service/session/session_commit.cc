@@ -8,6 +8,7 @@
 #include "service/base/check.h"
 #include "service/base/status_macros.h"
 #include "service/format/digest.h"
+#include "service/session/declared_header.h"
 #include "service/session/session_core.h"
 
 namespace chunkkv {
@@ -64,34 +65,21 @@ EntryHeader SessionCore::MakeHeader(EntryBody& body, const std::optional<Bytes16
     MutexLock lock(mutex_);
     positions = positions_;
   }
-  EntryHeader header;
-  header.tenant = request_.tenant;
-  header.model = request_.model;
-  header.shard = request_.shard;
-  header.key = request_.key;
-  header.variant = identity_.variant;
+  EntryHeader header = DeclaredHeader(request_, put_);
   header.block_digests = request_.prompt.digests;
-  header.block_size = request_.prompt.block_size;
-  header.spec = request_.spec;
-
   CompactionOutcome& outcome = header.outcome;
   outcome.policy_applied = selector_.kept_full_for_mass() ? Policy::kFull : put_.plan.policy;
   outcome.budget = selector_.budget();
   if (put_.is_external) {
     outcome.budget = std::equal(row_counts_.begin() + 1, row_counts_.end(), row_counts_.begin()) ? row_counts_[0] : 0;
   }
-  outcome.budget_change = put_.plan.budget_change;
   outcome.raised_for_mass = selector_.raised_for_mass();
   outcome.kept_full_for_mass = selector_.kept_full_for_mass();
   outcome.retained_mass = selector_.Masses();
   outcome.adjacent_jaccard = JaccardOf(put_, positions);
 
-  header.layout = request_.layout;
-  header.token_count = put_.plan.token_count;
-  header.next_position = request_.next_position == 0 ? put_.plan.token_count : request_.next_position;
-  header.keys_contiguous = request_.keys_contiguous;
-  header.groups = put_.plan.groups;
   header.row_counts = row_counts_;
+  header.positions.reserve(positions.size());
   for (size_t group = 0; group < positions.size(); ++group) {
     const bool everything = row_counts_[group] == put_.plan.token_count;
     header.positions.push_back(everything ? std::vector<int32_t>() : *positions[group]);
@@ -128,9 +116,10 @@ void SessionCore::Finalize() {
   summary.compaction_time_us = runner_.elapsed_us();
   EntryHeader header = MakeHeader(*body, *content_digest);
   runner_.Release();
+  BudgetShare header_share = memory_.TakeShare(staging_.header_bytes);
   memory_.Close();
-  absl::StatusOr<CommitResult> result =
-      store_.Commit(token_, identity_, std::move(header), std::move(*body->buffer()), {.pin_ms = request_.pin_ms});
+  absl::StatusOr<CommitResult> result = store_.Commit(token_, identity_, std::move(header), std::move(*body->buffer()),
+                                                      {.pin_ms = request_.pin_ms}, std::move(header_share));
   body = nullptr;
   const absl::Status status = result.ok() ? absl::OkStatus() : result.status();
   if (result.ok()) {

@@ -1,5 +1,6 @@
 #include "service/session/staging_memory.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
@@ -32,6 +33,11 @@ absl::StatusOr<BufferPtr> StagingMemory::Acquire(int64_t size_bytes) {
 void StagingMemory::Recycle(BufferPtr buffer) {
   MutexLock lock(mutex_);
   if (recycles_ && !closed_) free_.push_back(std::move(buffer));
+}
+
+BudgetShare StagingMemory::TakeShare(int64_t bytes) {
+  MutexLock lock(mutex_);
+  return share_.Split(std::min(bytes, share_.bytes()));
 }
 
 void StagingMemory::Close() {

@@ -29,6 +29,8 @@ class StagingMemory {
   absl::StatusOr<BufferPtr> Acquire(int64_t size_bytes);
   // Nobody but the caller may still use `buffer`. Freed at once where nothing is recycled.
   void Recycle(BufferPtr buffer);
+  // Hands out `bytes` of what was reserved, or what is left where that is less.
+  BudgetShare TakeShare(int64_t bytes);
   // Gives back what is not in use.
   void Close();
 

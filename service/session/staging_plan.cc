@@ -7,6 +7,7 @@
 #include "service/memory/buffer.h"
 #include "service/session/checked_bytes.h"
 #include "service/session/compaction_tasks.h"
+#include "service/session/declared_header.h"
 #include "service/session/put_session.h"
 
 namespace chunkkv {
@@ -104,7 +105,8 @@ int64_t ScoreBufferBytes(const ScoreInputBytes& bytes, const Plan& plan) {
 int64_t StagingPlan::ReservedBytes() const {
   return CheckedSum({Buffer::ChargedBytes(body_bytes), final_body_bytes, layer_staging_bytes, score_bytes,
                      attention_bytes, Buffer::ChargedBytes(workspace_bytes),
-                     CheckedProduct({Buffer::ChargedBytes(sink_buffer_bytes), sink_count}), bookkeeping_bytes});
+                     CheckedProduct({Buffer::ChargedBytes(sink_buffer_bytes), sink_count}), bookkeeping_bytes,
+                     header_bytes});
 }
 
 absl::StatusOr<StagingPlan> MakeStagingPlan(const PutRequest& request, const PutPlan& put, const SessionLimits& limits,
@@ -135,10 +137,13 @@ absl::StatusOr<StagingPlan> MakeStagingPlan(const PutRequest& request, const Put
     }
     staging.final_body_bytes = Buffer::ChargedBytes(bytes);
   }
+  staging.header_bytes = MostOverheadBytes(request, put);
+  staging.bookkeeping_bytes = SessionBytes(request, put);
   if (!put.keeps_everything) {
     const int64_t list_bytes = CheckedProduct({put.decides_last ? put.largest_budget : 0, sizeof(int32_t)});
-    staging.bookkeeping_bytes = CheckedSum(
-        {staging.positions_bytes, CheckedProduct({list_bytes, static_cast<int64_t>(put.plan.groups.size())})});
+    staging.bookkeeping_bytes =
+        CheckedSum({staging.bookkeeping_bytes, staging.positions_bytes,
+                    CheckedProduct({list_bytes, static_cast<int64_t>(put.plan.groups.size())})});
   }
   if (staging.ReservedBytes() > kMostBytes) return TooLarge();
   staging.workspace_bytes = WorkspaceBytes(put, request.score_dtype, compactor);

@@ -30,7 +30,8 @@ struct StagingPlan {
   int64_t workspace_bytes = 0;         // exact
   int64_t sink_buffer_bytes = 0;       // one part's bytes that nobody keeps; 0: there are none
   int64_t sink_count = 0;
-  int64_t bookkeeping_bytes = 0;  // positions lists outside of the body
+  int64_t bookkeeping_bytes = 0;  // positions lists outside of the body, and the session itself
+  int64_t header_bytes = 0;       // the entry's header and its place in the index, handed to the store at the end
 
   int64_t ReservedBytes() const;
 };

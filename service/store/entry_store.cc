@@ -104,8 +104,9 @@ EntryStore::PutToken EntryStore::BeginPut(const EntryIdentity& identity) { retur
 void EntryStore::EndPut(PutToken token) { impl_->EndPut(token); }
 EntryPtr EntryStore::FindStored(const EntryIdentity& identity) { return impl_->FindStored(identity); }
 absl::StatusOr<CommitResult> EntryStore::Commit(PutToken token, EntryIdentity identity, EntryHeader header, Buffer body,
-                                                const CommitOptions& options) {
-  return impl_->Commit(token, std::move(identity), std::move(header), std::move(body), options);
+                                                const CommitOptions& options, BudgetShare header_share) {
+  return impl_->Commit(token, std::move(identity), std::move(header), std::move(body), options,
+                       std::move(header_share));
 }
 absl::StatusOr<EntryPtr> EntryStore::Get(const PromptName& name, const AcceptRule& accept,
                                          const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens) {

@@ -160,9 +160,10 @@ class EntryStore {
   EntryPtr FindStored(const EntryIdentity& identity);
 
   // Makes the entry visible: first commit wins. Verifies every digest of the header against the body first (errors:
-  // DATA_LOSS) and fills in entry_id, created_unix_ms. `ttl` is in header.expires_unix_ms.
+  // DATA_LOSS) and fills in entry_id, created_unix_ms. `ttl` is in header.expires_unix_ms. `header_share`: what was
+  // reserved for the header and the index (see OverheadBytes); only what is missing of it is reserved now.
   absl::StatusOr<CommitResult> Commit(PutToken token, EntryIdentity identity, EntryHeader header, Buffer body,
-                                      const CommitOptions& options);
+                                      const CommitOptions& options, BudgetShare header_share = {});
 
   // --- Gets ---
   // Errors: NOT_FOUND (ENTRY_NOT_FOUND), the same whether the prompt, the variant or if_entry_id does not match.

@@ -34,7 +34,7 @@ class EntryStore::Impl {
   void EndPut(PutToken token);
   EntryPtr FindStored(const EntryIdentity& identity);
   absl::StatusOr<CommitResult> Commit(PutToken token, EntryIdentity identity, EntryHeader header, Buffer body,
-                                      const CommitOptions& options);
+                                      const CommitOptions& options, BudgetShare header_share);
 
   absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens);
@@ -95,7 +95,7 @@ class EntryStore::Impl {
   void Insert(std::unique_ptr<StoredEntry> stored, EntryPtr entry, const PromptPath& path, Aftermath& after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<CommitResult> CommitVerified(PutToken token, EntryIdentity identity, EntryHeader header, Buffer body,
-                                              const CommitOptions& options);
+                                              const CommitOptions& options, BudgetShare header_share);
   CommitResult AlreadyStored(StoredEntry& stored, const CommitOptions& options) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TrimOne(StoredEntry& stored, const TrimCondition& condition, TrimResult& result, Aftermath& after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -1,7 +1,12 @@
 #include "service/store/header_bytes.h"
 
+#include "service/store/prefix_index.h"
+
 namespace chunkkv {
 namespace {
+
+// What the index takes of an entry beside headers and prompts: nodes of maps, the StoredEntry, its tenant and key.
+constexpr int64_t kIndexBytes = 1024;
 
 template <typename T>
 int64_t HeapBytes(const std::vector<T>& values) {
@@ -43,6 +48,10 @@ int64_t HeaderBytes(const EntryHeader& header) {
   for (const auto& positions : header.positions) bytes += HeapBytes(positions);
   for (const TensorSlot& slot : header.tensors) bytes += HeapBytes(slot.spec.name);
   return bytes;
+}
+
+int64_t OverheadBytes(int64_t header_bytes, int64_t card_bytes, size_t block_count) {
+  return header_bytes + card_bytes + kIndexBytes + static_cast<int64_t>(block_count) * PrefixIndex::kNodeBytes;
 }
 
 }  // namespace chunkkv

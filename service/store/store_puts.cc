@@ -15,9 +15,6 @@
 namespace chunkkv {
 namespace {
 
-// What the index takes of an entry beside headers: nodes of maps, the StoredEntry, its tenant and key.
-constexpr int64_t kIndexBytes = 1024;
-
 absl::Status CheckDigestCount(const EntryHeader& header) {
   if (header.block_digests.empty()) return absl::OkStatus();
   const auto count = static_cast<int64_t>(header.block_digests.size());
@@ -35,8 +32,8 @@ bool HasVerbatimLayers(const Layout& layout) {
 
 // The header without what is large and not shown of an entry that may be gone.
 EntryPtr MakeCard(const EntryIdentity& identity, EntryHeader header) {
-  header.positions.clear();
-  header.spec.chunk_starts.clear();
+  std::exchange(header.positions, {});
+  std::exchange(header.spec.chunk_starts, {});
   return std::make_shared<const Entry>(identity, std::move(header), Buffer());
 }
 
@@ -99,15 +96,17 @@ EntryPtr EntryStore::Impl::FindStored(const EntryIdentity& identity) {
 }
 
 absl::StatusOr<CommitResult> EntryStore::Impl::Commit(PutToken token, EntryIdentity identity, EntryHeader header,
-                                                      Buffer body, const CommitOptions& options) {
-  auto result = CommitVerified(token, std::move(identity), std::move(header), std::move(body), options);
+                                                      Buffer body, const CommitOptions& options,
+                                                      BudgetShare header_share) {
+  auto result =
+      CommitVerified(token, std::move(identity), std::move(header), std::move(body), options, std::move(header_share));
   if (!result.ok()) FailPut(token);
   return result;
 }
 
 absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, EntryIdentity identity,
                                                               EntryHeader header, Buffer body,
-                                                              const CommitOptions& options) {
+                                                              const CommitOptions& options, BudgetShare header_share) {
   if (options.pin_ms < 0 || options.pin_ms > options_.max_pin_ms) {
     return InvalidArgument("BAD_PIN", absl::StrCat("pin_ms must be between 0 and ", options_.max_pin_ms));
   }
@@ -135,7 +134,7 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
     }
     tenant->hasher.ExtendNames(header.block_digests, header.block_digests.size(), &path.names);
     path.tail_tokens = static_cast<int32_t>(header.token_count % header.block_size);
-    header.block_digests = {};
+    std::exchange(header.block_digests, {});
   }
 
   header.tenant = identity.tenant;
@@ -155,9 +154,12 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
   stored->card = MakeCard(identity, header);
   stored->serves_prefixes = header.IsExact() && !HasVerbatimLayers(header.layout);
 
-  const int64_t header_bytes = HeaderBytes(header) + HeaderBytes(stored->header()) + kIndexBytes +
-                               static_cast<int64_t>(path.names.size()) * PrefixIndex::kNodeBytes;
-  CHUNKKV_ASSIGN_OR_RETURN(BudgetShare header_share, MakeRoom(header_bytes));
+  const int64_t header_bytes = OverheadBytes(HeaderBytes(header), HeaderBytes(stored->header()), path.names.size());
+  if (header_bytes > header_share.bytes()) {
+    CHUNKKV_ASSIGN_OR_RETURN(BudgetShare missing, MakeRoom(header_bytes - header_share.bytes()));
+    header_share.Merge(std::move(missing));
+  }
+  header_share.Shrink(header_share.bytes() - header_bytes);
   stored->charged_bytes = Buffer::ChargedBytes(body.size_bytes()) + header_bytes;
   EntryPtr entry =
       std::make_shared<const Entry>(std::move(identity), std::move(header), std::move(body), std::move(header_share));

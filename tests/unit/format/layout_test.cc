@@ -110,6 +110,25 @@ TEST(ValidateLayoutTest, RefusesNamesOfVerbatimTensors) {
             "BAD_TENSOR_NAME");
 }
 
+TEST(ValidateLayoutTest, RefusesTooManyTensorsInAll) {
+  LayerRun run;
+  run.layer_count = 1024;
+  for (int i = 0; i < 16; ++i) run.named_tensors.push_back({absl::StrCat("t", i), 1});
+  Layout layout = {run};
+  EXPECT_EQ(TensorCount(layout), 16'384);
+  EXPECT_TRUE(ValidateLayout(layout, {}).ok());
+  layout[0].named_tensors.push_back({"one_more", 1});
+  EXPECT_EQ(StatusReason(ValidateLayout(layout, {})), "BAD_TENSOR_NAME");
+}
+
+TEST(LayoutTest, CountsTensorsAsTheyAreListed) {
+  for (Layout layout : {Mixed(), LatentEntry().header.layout}) {
+    size_t listed = 0;
+    for (int32_t layer = 0; layer < LayerCount(layout); ++layer) listed += LayerTensors(layout, layer).size();
+    EXPECT_EQ(TensorCount(layout), static_cast<int64_t>(listed));
+  }
+}
+
 TEST(LayoutTest, CountsLayers) {
   const Layout layout = Mixed();
   EXPECT_EQ(LayerCount(layout), 4);

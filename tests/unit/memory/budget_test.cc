@@ -59,6 +59,21 @@ TEST(MemoryBudgetTest, SplitsAndShrinksShares) {
   EXPECT_EQ(budget.used_bytes(), 30);
 }
 
+TEST(MemoryBudgetTest, MergesShares) {
+  MemoryBudget budget(100);
+  BudgetShare share, other, empty;
+  ASSERT_TRUE(budget.TryReserve(30, &share));
+  ASSERT_TRUE(budget.TryReserve(20, &other));
+  share.Merge(std::move(other));
+  share.Merge(BudgetShare());
+  EXPECT_EQ(share.bytes(), 50);
+  EXPECT_EQ(budget.used_bytes(), 50);
+  empty.Merge(std::move(share));
+  EXPECT_EQ(empty.bytes(), 50);
+  empty.Release();
+  EXPECT_EQ(budget.used_bytes(), 0);
+}
+
 TEST(MemoryBudgetTest, IsNeverExceededByThreadsAtOnce) {
   MemoryBudget budget(1000);
   std::vector<std::thread> threads;

@@ -567,5 +567,24 @@ TEST(PutBadPartTest, LimitsPartsWithGapsBetween) {
   EXPECT_EQ(token, 2 * 4097);
 }
 
+TEST(PutBadPartTest, LimitsPartsWithGapsBetweenOverAllTensors) {
+  PutRequest request = SmallRequest();
+  request.order = PartOrder::kAny;
+  request.token_count = 9000;
+  PutDriver driver;
+  ASSERT_TRUE(driver.Begin(request).ok());
+  absl::Status status;
+  int64_t parts = 0;
+  for (int32_t tensor = 0; status.ok() && tensor < 6; ++tensor) {
+    for (int64_t token = 0; status.ok() && token < 2 * 4096; token += 2) {
+      PartHeader header = RowsHeader(request, tensor / 2, tensor % 2, token, token + 1);
+      status = driver.SendPart(0, header, Bytes(header.payload_bytes));
+      ++parts;
+    }
+  }
+  EXPECT_EQ(StatusReason(status), "TOO_MANY_GAPS");
+  EXPECT_EQ(parts, 16'384 + 5 + 1);
+}
+
 }  // namespace
 }  // namespace chunkkv

@@ -494,6 +494,27 @@ TEST(PutSessionTest, TellsThatAnotherPutCommittedFirst) {
   ExpectAtRest(driver.store());
 }
 
+TEST(PutSessionTest, NeedsNoMoreRoomThanItReserved) {
+  for (const Policy policy : {Policy::kFull, Policy::kChunkKv, Policy::kStreamingLlm}) {
+    PutRequest request = SmallRequest();
+    request.spec.policy = policy;
+    if (policy == Policy::kFull) request.spec.max_tokens.reset();
+    request.prompt.block_size = 1;
+    request.prompt.digests.resize(96);
+    const Prompt prompt = MakePrompt(request);
+    PutDriver driver;
+    ASSERT_TRUE(driver.Begin(request).ok());
+    const StoreStats stats = driver.store().Stats();
+    const auto everything_else = driver.store().Reserve(stats.budget_bytes - stats.used_bytes);
+    ASSERT_TRUE(everything_else.ok());
+    for (int32_t layer = 0; layer < 3; ++layer) ASSERT_TRUE(driver.SendLayer(prompt, layer).ok());
+    const absl::Status status = driver.CommitAndWait();
+    EXPECT_TRUE(status.ok()) << status;
+    const PutSummary summary = driver.listener().summary();
+    EXPECT_LE(driver.store().Stats().used_bytes, stats.budget_bytes);
+  }
+}
+
 TEST(PutSessionTest, CommitsUnderAPinAndAnExpiry) {
   PutRequest request = SmallRequest();
   request.ttl_ms = 5000;

@@ -134,5 +134,20 @@ TEST_F(StoreBudgetTest, RefusesTheHeaderThatNoLongerFits) {
               IsError(StatusCode::kResourceExhausted, "BUDGET"));
 }
 
+TEST_F(StoreBudgetTest, TakesTheHeaderFromWhatWasReservedForIt) {
+  const MadeEntry made = MakeEntry(Prompt(0));
+  const int64_t charge = ChargeOf(Prompt(1000));
+  const auto size_bytes = static_cast<int64_t>(made.body.size());
+  auto share = store_->Reserve(charge + 5000);
+  auto body = Buffer::Allocate(size_bytes, share->Split(Buffer::ChargedBytes(size_bytes)));
+  std::copy(made.body.begin(), made.body.end(), body->data());
+  auto rest = store_->Reserve(FreeBytes());
+  const auto result = store_->Commit(store_->BeginPut(made.identity), made.identity, made.header, *std::move(body), {},
+                                     *std::move(share));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(store_->Stats().evictions, 0);
+  EXPECT_EQ(FreeBytes(), 5000);
+}
+
 }  // namespace
 }  // namespace chunkkv
