@@ -12,6 +12,9 @@ Lease PinTable::Add(const std::string& tenant, std::vector<Bytes16> entry_ids, i
   FillRandom(lease.id.data(), lease.id.size());
   lease.expires_unix_ms = clock.UnixMs() + duration_ms;
   const int64_t end = clock.MonotonicMs() + duration_ms;
+  std::sort(entry_ids.begin(), entry_ids.end());
+  entry_ids.erase(std::unique(entry_ids.begin(), entry_ids.end()), entry_ids.end());
+  entry_ids.shrink_to_fit();
   for (const Bytes16& entry_id : entry_ids) by_entry_[entry_id].emplace(end, lease.id);
   by_end_.emplace(end, lease.id);
   leases_[lease.id] = Holding{tenant, std::move(entry_ids), end, lease.expires_unix_ms};
@@ -48,6 +51,12 @@ void PinTable::ForgetEntry(const Bytes16& entry_id) {
   }
 }
 
+int64_t PinTable::held_count() const {
+  int64_t count = 0;
+  for (const auto& [id, holding] : leases_) count += static_cast<int64_t>(holding.entry_ids.size());
+  return count;
+}
+
 int64_t PinTable::PinnedUntilUnixMs(const Bytes16& entry_id) const {
   const auto found = by_entry_.find(entry_id);
   if (found == by_entry_.end()) return 0;
@@ -59,7 +68,6 @@ void PinTable::End(const Bytes16& lease_id, std::vector<Bytes16>* unpinned) {
   const int64_t end = found->second.expires_monotonic_ms;
   for (const Bytes16& entry_id : found->second.entry_ids) {
     const auto order = by_entry_.find(entry_id);
-    if (order == by_entry_.end()) continue;  // twice in one lease
     order->second.erase({end, lease_id});
     if (order->second.empty()) {
       by_entry_.erase(order);

@@ -18,7 +18,7 @@ namespace chunkkv {
 // Durations are kept by the monotonic clock; the wall clock's end is only shown.
 class PinTable {
  public:
-  // One lease over all of `entry_ids`.
+  // One lease over all of `entry_ids`, of which some may be repeated.
   Lease Add(const std::string& tenant, std::vector<Bytes16> entry_ids, int64_t duration_ms, const Clock& clock);
   // Ends a lease. Returns the entries that no lease pins any more; empty optional where the tenant has no such lease.
   std::optional<std::vector<Bytes16>> Remove(const std::string& tenant, const Bytes16& lease_id);
@@ -30,6 +30,8 @@ class PinTable {
   bool IsPinned(const Bytes16& entry_id) const { return by_entry_.contains(entry_id); }
   // End of the lease that ends last; 0 where there is none.
   int64_t PinnedUntilUnixMs(const Bytes16& entry_id) const;
+  // Entries of all leases; one that several pin counts for each.
+  int64_t held_count() const;
   int64_t lease_count() const { return static_cast<int64_t>(leases_.size()); }
 
  private:

@@ -5,6 +5,7 @@
 #include "service/store/eviction_policy.h"
 #include "service/store/header_bytes.h"
 #include "service/store/key_hasher.h"
+#include "service/store/pin_table.h"
 #include "tests/unit/store/store_fixture.h"
 
 namespace chunkkv {
@@ -42,6 +43,23 @@ TEST(LruPolicyTest, StopsVisitingWhenTold) {
   int visits = 0;
   policy->VisitVictims([&](const Bytes16&) { return ++visits < 2; });
   EXPECT_EQ(visits, 2);
+}
+
+TEST(PinTableTest, HoldsARepeatedEntryOnce) {
+  const FakeClock clock;
+  PinTable pins;
+  const std::vector<Bytes16> repeated(5000, Id(1));
+  std::vector<Bytes16> mixed = repeated;
+  mixed.push_back(Id(2));
+  mixed.push_back(Id(1));
+  const Lease lease = pins.Add("tenant", mixed, 1000, clock);
+  EXPECT_EQ(pins.held_count(), 2);
+  const Lease other = pins.Add("tenant", repeated, 1000, clock);
+  EXPECT_EQ(pins.held_count(), 3);
+  EXPECT_EQ(pins.Remove("tenant", lease.id), std::vector<Bytes16>{Id(2)});
+  EXPECT_TRUE(pins.IsPinned(Id(1)));
+  EXPECT_EQ(pins.Remove("tenant", other.id), std::vector<Bytes16>{Id(1)});
+  EXPECT_EQ(pins.held_count(), 0);
 }
 
 TEST(KeyHasherTest, NamesDependOnTheSecretAndOnEverythingBefore) {
