@@ -63,7 +63,7 @@ struct EntryHeader {
   std::vector<int64_t> row_counts;        // per group
   std::vector<TensorSlot> tensors;        // in body order, see LayOutBody
   Bytes16 entry_digest{};                 // over the tensors' digests in body order
-  std::optional<Bytes16> content_digest;  // over K and V as sent, where the client declared it
+  std::optional<Bytes16> content_digest;  // over K and V as sent, where all of it was seen
   int64_t created_unix_ms = 0;
   int64_t expires_unix_ms = 0;  // 0: never
 

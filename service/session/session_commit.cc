@@ -37,13 +37,13 @@ absl::StatusOr<std::optional<Bytes16>> SessionCore::CheckContentDigest() const {
     MutexLock lock(mutex_);
     return commit_digest_;
   }();
-  const std::optional<Bytes16> declared = at_commit.has_value() ? at_commit : request_.content_digest;
-  if (!declared.has_value()) return declared;
+  const bool is_declared = at_commit.has_value() || request_.content_digest.has_value();
   std::vector<Bytes16> digests;
   for (const LayerPlan& layer : put_.layers) {
     if (layer.attention_layer < 0) continue;
     const std::vector<Bytes16>& of_layer = content_digests_[layer.layer];
     if (of_layer.size() != layer.tensors.size()) {
+      if (!is_declared) return std::nullopt;
       return Unimplemented("CONTENT_DIGEST",
                            "commit.content_digest: not all rows were kept; it must be declared at the beginning, and "
                            "cannot be where rows are selected before they are sent");
@@ -56,7 +56,7 @@ absl::StatusOr<std::optional<Bytes16>> SessionCore::CheckContentDigest() const {
       return InvalidArgument("CONTENT_DIGEST", absl::StrCat("content_digest: what arrived has ", ToHex(arrived)));
     }
   }
-  return declared;
+  return arrived;
 }
 
 EntryHeader SessionCore::MakeHeader(EntryBody& body, const std::optional<Bytes16>& content_digest) {

@@ -411,5 +411,16 @@ TEST(BadStreamTest, RefusesOtherContentUnderAStoredIdentity) {
   server.ExpectAtRest();
 }
 
+TEST(BadStreamTest, AnotherContentIsRefusedAlsoWhereTheFirstPutDeclaredNone) {
+  TestServer server;
+  PutRequest request = SmallRequest();
+  ASSERT_TRUE(PutAll(server.channel(), request, MakePrompt(request)).committed.has_value());
+  request.content_digest.emplace().fill(1);
+  PutClient other(server.channel());
+  EXPECT_FALSE(other.Begin(request).has_value());
+  EXPECT_EQ(other.Finish().reason, "CONTENT_DIFFERS");
+  server.ExpectAtRest();
+}
+
 }  // namespace
 }  // namespace chunkkv

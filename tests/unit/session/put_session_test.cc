@@ -481,6 +481,24 @@ TEST(PutSessionTest, ComparesAContentDigestGivenAtCommit) {
   }
 }
 
+TEST(PutSessionTest, StoresTheContentDigestOfWhatItSawWhole) {
+  for (const Policy policy : {Policy::kChunkKv, Policy::kFull, Policy::kStreamingLlm}) {
+    PutRequest request = SmallRequest();
+    request.spec.policy = policy;
+    if (policy == Policy::kFull) request.spec.max_tokens.reset();
+    const Prompt prompt = MakePrompt(request);
+    PutDriver driver;
+    ASSERT_TRUE(driver.Put(request, prompt).ok());
+    const std::optional<Bytes16> digest = driver.listener().summary().entry->header().content_digest;
+    // Rows that are dropped as they come are not hashed unless a digest was declared.
+    if (policy == Policy::kStreamingLlm) {
+      EXPECT_FALSE(digest.has_value());
+    } else {
+      EXPECT_EQ(digest, ContentDigestOf(request, prompt));
+    }
+  }
+}
+
 TEST(PutSessionTest, TellsThatAnotherPutCommittedFirst) {
   const PutRequest request = SmallRequest();
   const Prompt prompt = MakePrompt(request);
