@@ -21,6 +21,7 @@ absl::StatusOr<std::shared_ptr<PutSession>> PutSession::Create(PutRequest reques
                                                                Listener* listener) {
   CHUNKKV_ASSIGN_OR_RETURN(PutPlan put, MakePutPlan(request, limits));
   CHUNKKV_ASSIGN_OR_RETURN(StagingPlan staging, MakeStagingPlan(request, put, limits, compactor));
+  CHUNKKV_RETURN_IF_ERROR(store.CheckEntrySize(staging.largest_entry_bytes));
   CHUNKKV_ASSIGN_OR_RETURN(BudgetShare share, store.Reserve(staging.ReservedBytes()));
   auto core = std::make_shared<SessionCore>(std::move(request), limits, std::move(put), std::move(staging),
                                             std::move(share), store, compactor, executor, clock, listener);

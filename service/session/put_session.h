@@ -54,7 +54,8 @@ class PutSession : public std::enable_shared_from_this<PutSession> {
   class Listener {
    public:
     virtual ~Listener() = default;
-    // Kept positions of a group are final. Empty with `everything`. Not called for the policies full and external.
+    // Kept positions of a group are final. Empty with `everything`. Not called for the policy external, nor for full
+    // unless it selects before rows are sent.
     virtual void OnSelection(int32_t group, absl::Span<const int32_t> positions, bool everything) = 0;
     // The session ended: once, after Commit or at the first failure. Nothing follows.
     virtual void OnEnd(const absl::Status& status, const PutSummary& summary) = 0;

@@ -68,6 +68,12 @@ void PlanScoreInputs(const PutPlan& put, StagingPlan& staging) {
   staging.attention_bytes = LargestTogether(std::move(attention), put.staged_attention);
 }
 
+// Under a guardrail that decides last.
+bool MayKeepEverything(const PutPlan& put) {
+  return put.plan.on_low_mass == OnLowMass::kKeepFull ||
+         RaisedBudget(put.plan, put.largest_budget) >= put.plan.token_count;
+}
+
 // Parts that may be dropped: rows of known positions' others, and score inputs of layers that are not scored.
 void PlanSinks(const PutRequest& request, const PutPlan& put, const SessionLimits& limits, StagingPlan& staging) {
   int64_t largest = 0;
@@ -130,12 +136,13 @@ absl::StatusOr<StagingPlan> MakeStagingPlan(const PutRequest& request, const Put
     const std::vector<int64_t> all_rows(put.plan.groups.size(), put.plan.token_count);
     const int64_t positions_bytes = PositionsBytes(put, rows);
     CHUNKKV_ASSIGN_OR_RETURN(auto slots, LayOutBody(request.layout, put.plan.groups, rows, positions_bytes));
-    int64_t bytes = slots.back().offset + slots.back().size_bytes;
-    if (body_later) {
-      CHUNKKV_ASSIGN_OR_RETURN(slots, LayOutBody(request.layout, put.plan.groups, all_rows, 0));
-      bytes = std::max(bytes, slots.back().offset + slots.back().size_bytes);
-    }
-    staging.final_body_bytes = Buffer::ChargedBytes(bytes);
+    const int64_t bytes = slots.back().offset + slots.back().size_bytes;
+    CHUNKKV_ASSIGN_OR_RETURN(slots, LayOutBody(request.layout, put.plan.groups, all_rows, 0));
+    const int64_t all_bytes = slots.back().offset + slots.back().size_bytes;
+    staging.largest_entry_bytes = MayKeepEverything(put) ? std::max(bytes, all_bytes) : bytes;
+    staging.final_body_bytes = Buffer::ChargedBytes(body_later ? std::max(bytes, all_bytes) : bytes);
+  } else {
+    staging.largest_entry_bytes = staging.body_bytes;
   }
   staging.header_bytes = MostOverheadBytes(request, put);
   staging.bookkeeping_bytes = SessionBytes(request, put);

@@ -17,10 +17,11 @@ struct SessionLimits;
 
 // All sizes in bytes, as charged to the budget (whole pages) where they are sums of buffers.
 struct StagingPlan {
-  int64_t positions_bytes = 0;    // before the first slot of the body
-  std::vector<TensorSlot> slots;  // of the body that rows are placed in
-  int64_t body_bytes = 0;         // exact
-  int64_t final_body_bytes = 0;   // charged: the body made at the end, where it is another one
+  int64_t positions_bytes = 0;      // before the first slot of the body
+  std::vector<TensorSlot> slots;    // of the body that rows are placed in
+  int64_t body_bytes = 0;           // exact
+  int64_t largest_entry_bytes = 0;  // exact: of the bodies that may become the entry's
+  int64_t final_body_bytes = 0;     // charged: the body made at the end, where it is another one
   int64_t layer_buffer_bytes =
       0;  // LAYER_MAJOR: one size for every staged layer, so that buffers are reused; 0: own size
   int64_t layer_staging_bytes = 0;     // charged, all layers staged at once

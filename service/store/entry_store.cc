@@ -99,6 +99,7 @@ EntryStore::EntryStore(const StoreOptions& options, const Clock& clock)
     : impl_(std::make_unique<Impl>(options, clock)) {}
 EntryStore::~EntryStore() = default;
 
+absl::Status EntryStore::CheckEntrySize(int64_t body_bytes) const { return impl_->CheckEntrySize(body_bytes); }
 absl::StatusOr<BudgetShare> EntryStore::Reserve(int64_t bytes) { return impl_->Reserve(bytes); }
 EntryStore::PutToken EntryStore::BeginPut(const EntryIdentity& identity) { return impl_->BeginPut(identity); }
 void EntryStore::EndPut(PutToken token) { impl_->EndPut(token); }

@@ -24,7 +24,7 @@ namespace chunkkv {
 
 struct StoreOptions {
   int64_t host_budget_bytes = int64_t{1} << 30;
-  int64_t max_entry_bytes = int64_t{64} << 30;
+  int64_t max_entry_bytes = int64_t{64} << 30;  // of the body alone
   int64_t max_pin_ms = 3'600'000;
   int64_t max_ttl_ms = int64_t{30} * 24 * 3'600'000;
   size_t watch_history = 4096;  // events kept for watchers that come back
@@ -145,6 +145,8 @@ class EntryStore {
   ~EntryStore();
 
   // --- Puts ---
+  // Whether an entry's body may be this large. Errors: RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE).
+  absl::Status CheckEntrySize(int64_t body_bytes) const;
   // Bytes of the host tier for a put in flight; evicts unpinned entries to make room.
   // Errors: RESOURCE_EXHAUSTED: ENTRY_TOO_LARGE (can never fit), BUDGET (retry later).
   absl::StatusOr<BudgetShare> Reserve(int64_t bytes);

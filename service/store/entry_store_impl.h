@@ -29,6 +29,7 @@ class EntryStore::Impl {
       : options_(options), clock_(clock), host_(options.host_budget_bytes, MakeLruPolicy()) {}
   ~Impl();
 
+  absl::Status CheckEntrySize(int64_t body_bytes) const;
   absl::StatusOr<BudgetShare> Reserve(int64_t bytes);
   PutToken BeginPut(const EntryIdentity& identity);
   void EndPut(PutToken token);

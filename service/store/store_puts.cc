@@ -39,8 +39,15 @@ EntryPtr MakeCard(const EntryIdentity& identity, EntryHeader header) {
 
 }  // namespace
 
+absl::Status EntryStore::Impl::CheckEntrySize(int64_t body_bytes) const {
+  if (body_bytes <= options_.max_entry_bytes) return absl::OkStatus();
+  return ErrorStatus(
+      absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE",
+      absl::StrCat("an entry of ", body_bytes, " bytes is above the limit of ", options_.max_entry_bytes));
+}
+
 absl::StatusOr<BudgetShare> EntryStore::Impl::Reserve(int64_t bytes) {
-  if (bytes > std::min(host_.budget().limit_bytes(), options_.max_entry_bytes)) {
+  if (bytes > host_.budget().limit_bytes()) {
     return ErrorStatus(absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE",
                        absl::StrCat("needs ", bytes, " bytes, more than can ever be had"));
   }
@@ -110,9 +117,7 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
   if (options.pin_ms < 0 || options.pin_ms > options_.max_pin_ms) {
     return InvalidArgument("BAD_PIN", absl::StrCat("pin_ms must be between 0 and ", options_.max_pin_ms));
   }
-  if (body.size_bytes() > options_.max_entry_bytes) {
-    return ErrorStatus(absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE", "the entry exceeds the size limit");
-  }
+  CHUNKKV_RETURN_IF_ERROR(CheckEntrySize(body.size_bytes()));
   CHUNKKV_RETURN_IF_ERROR(CheckDigestCount(header));
   {
     Aftermath after(watchers_);

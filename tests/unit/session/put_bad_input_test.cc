@@ -539,6 +539,36 @@ TEST(PutBadPartTest, TakesNonFiniteRowsThatAreNotScored) {
   EXPECT_TRUE(driver.Put(request, prompt).ok());
 }
 
+// Only of what may become the entry: never of what is staged meanwhile.
+TEST(PutBadRequestTest, LimitsTheLargestEntryThatMayCome) {
+  StoreOptions options;
+  options.max_entry_bytes = 16 << 10;
+  const FakeClock clock;
+  EntryStore store(options, clock);
+  const auto compactor = MakeReferenceCompactor();
+  Executor executor(1);
+  RecordingListener listener;
+  const auto begin = [&](const PutRequest& request) {
+    return StatusReason(
+        PutSession::Create(request, SessionLimits(), store, *compactor, executor, clock, &listener).status());
+  };
+  PutRequest request = SmallRequest();
+  EXPECT_GT(FullBytes(request.layout, 96), options.max_entry_bytes);
+  EXPECT_EQ(begin(request), "");
+  request.spec.min_retained_mass = 0.5;
+  request.spec.on_low_mass = OnLowMass::kRaiseBudget;
+  request.spec.max_raised_tokens = 45;
+  EXPECT_EQ(begin(request), "");
+  request.spec.max_raised_tokens = 96;
+  EXPECT_EQ(begin(request), "ENTRY_TOO_LARGE");
+  request.spec.max_raised_tokens.reset();
+  request.spec.on_low_mass = OnLowMass::kKeepFull;
+  EXPECT_EQ(begin(request), "ENTRY_TOO_LARGE");
+  request = SmallRequest();
+  request.spec.max_tokens = 80;
+  EXPECT_EQ(begin(request), "ENTRY_TOO_LARGE");
+}
+
 TEST(PutBadPartTest, LimitsOpenStreams) {
   SessionLimits limits;
   limits.max_streams = 3;
