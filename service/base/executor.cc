@@ -60,6 +60,14 @@ void Executor::Post(std::function<void()> task) {
   wake_.NotifyOne();
 }
 
+void Executor::PostNext(std::function<void()> task) {
+  {
+    MutexLock lock(mutex_);
+    tasks_.push_front(std::move(task));
+  }
+  wake_.NotifyOne();
+}
+
 void Executor::RunParallel(size_t count, const std::function<void(size_t)>& body) {
   if (count == 0) return;
   if (count == 1) return body(0);

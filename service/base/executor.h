@@ -1,4 +1,4 @@
-// A fixed set of threads that run posted tasks in order of posting.
+// A fixed set of threads that run posted tasks, in order of posting but for those that go first.
 #ifndef CHUNKKV_SERVICE_BASE_EXECUTOR_H_
 #define CHUNKKV_SERVICE_BASE_EXECUTOR_H_
 
@@ -21,10 +21,11 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   void Post(std::function<void()> task);
+  // Before what is waiting: for what others wait for, and is short.
+  void PostNext(std::function<void()> task);
   // Runs body(0..count-1) on this executor and in the calling thread; returns when all are done. May be called from a
   // task of this executor.
   void RunParallel(size_t count, const std::function<void(size_t)>& body);
-  size_t thread_count() const { return threads_.size(); }
 
  private:
   void Work();

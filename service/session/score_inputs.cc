@@ -1,7 +1,5 @@
 #include "service/session/score_inputs.h"
 
-#include <utility>
-
 #include "service/base/status_macros.h"
 #include "service/session/staging_plan.h"
 
@@ -42,10 +40,6 @@ ScoreAddresses ScoreInputs::Addresses() const {
     addresses.token_scores_in = reinterpret_cast<const float*>(Address(PartTensor::kTokenScores));
   }
   return addresses;
-}
-
-void ScoreInputs::ReleaseAttention(StagingMemory& memory) {
-  if (attention_ != nullptr) memory.Recycle(std::exchange(attention_, nullptr));
 }
 
 }  // namespace chunkkv

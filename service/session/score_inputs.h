@@ -3,6 +3,7 @@
 #define CHUNKKV_SERVICE_SESSION_SCORE_INPUTS_H_
 
 #include <cstdint>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "service/session/compaction_tasks.h"
@@ -25,9 +26,9 @@ class ScoreInputs {
   float* token_scores() const;
   ScoreAddresses Addresses() const;
 
-  // Attention is large and needed once.
-  void ReleaseAttention(StagingMemory& memory);
-  void Release() { buffer_ = nullptr; }
+  // What is needed no more; attention is large and needed once. Null where there is none.
+  BufferPtr TakeAttention() { return std::exchange(attention_, nullptr); }
+  BufferPtr TakeBuffer() { return std::exchange(buffer_, nullptr); }
 
  private:
   const ScoreInputBytes& bytes_;

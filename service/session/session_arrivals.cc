@@ -161,14 +161,17 @@ absl::Status SessionCore::AddPieces(const PlacedPart& part, Ticket& ticket, Piec
 
 absl::Status SessionCore::FinishPart(uint64_t ticket_id, bool checksum_matches) {
   absl::Status failure;
-  Ticket ticket;  // its memory is released after the lock
+  Ticket ticket;
   {
     MutexLock lock(mutex_);
     const auto found = tickets_.find(ticket_id);
     CHUNKKV_CHECK(found != tickets_.end());
     ticket = std::move(found->second);
     tickets_.erase(found);
-    if (end_.has_value()) return *end_;
+    if (end_.has_value()) {
+      FreeLater({std::move(ticket.memory), std::move(ticket.sink)});
+      return *end_;
+    }
     if (ticket.sink != nullptr) {
       --sinks_in_use_;
       free_sinks_.push_back(std::move(ticket.sink));

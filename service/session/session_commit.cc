@@ -97,6 +97,9 @@ void SessionCore::Finalize() {
   if (!content_digest.ok()) return End(content_digest.status());
   std::shared_ptr<EntryBody> body;
   PutSummary summary;
+  // Released after the lock.
+  std::shared_ptr<EntryBody> rows;
+  std::vector<BufferPtr> sinks;
   std::vector<std::shared_ptr<ScoreInputs>> scores;
   {
     MutexLock lock(mutex_);
@@ -105,19 +108,22 @@ void SessionCore::Finalize() {
     body = std::exchange(body_, nullptr);
     if (final_body_ != nullptr) {
       peak_staging_bytes_ = std::max(peak_staging_bytes_, body->buffer()->size_bytes());
-      body = std::exchange(final_body_, nullptr);
+      rows = std::exchange(body, std::exchange(final_body_, nullptr));
     }
+    std::swap(sinks, free_sinks_);
     std::swap(scores, scores_);
     summary.received_bytes = received_bytes_;
     summary.peak_staging_bytes = peak_staging_bytes_;
   }
+  rows = nullptr;
+  sinks.clear();
   scores.clear();
   summary.stored_bytes = body->buffer()->size_bytes();
   summary.compaction_time_us = runner_.elapsed_us();
   EntryHeader header = MakeHeader(*body, *content_digest);
   runner_.Release();
   BudgetShare header_share = memory_.TakeShare(staging_.header_bytes);
-  memory_.Close();
+  memory_.Close().clear();
   absl::StatusOr<CommitResult> result = store_.Commit(token_, identity_, std::move(header), std::move(*body->buffer()),
                                                       {.pin_ms = request_.pin_ms}, std::move(header_share));
   body = nullptr;

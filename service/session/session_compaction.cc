@@ -52,9 +52,15 @@ void SessionCore::ScoreLayer(int32_t layer_index) {
   }
   if (!status.ok()) return End(OfLayer(status, layer_index));
   selector_.AddScores(layer.attention_layer, inputs->token_scores());
+  BufferPtr attention;
   {
     MutexLock lock(mutex_);
-    inputs->ReleaseAttention(memory_);
+    attention = inputs->TakeAttention();
+  }
+  // Before others may want it, and without the lock, for it may be unmapped.
+  if (attention != nullptr) memory_.Recycle(std::move(attention));
+  {
+    MutexLock lock(mutex_);
     arrivals_.MarkScored(layer_index);
     Wake();
   }
@@ -100,11 +106,12 @@ void SessionCore::PublishSelection(int32_t group, PositionsPtr positions) {
 }
 
 void SessionCore::ReleaseScores(int32_t group) {
+  std::vector<BufferPtr> buffers;  // released after the lock
   MutexLock lock(mutex_);
   if (end_.has_value()) return;
   const ReuseGroup& reuse = put_.plan.groups[group];
   for (int32_t layer = reuse.first_layer; layer < reuse.first_layer + reuse.layer_count; ++layer) {
-    if (scores_[layer] != nullptr) scores_[layer]->Release();
+    if (scores_[layer] != nullptr) buffers.push_back(scores_[layer]->TakeBuffer());
   }
 }
 
@@ -205,7 +212,11 @@ absl::Status SessionCore::ReduceStaged(const LayerPlan& layer) {
     if (end_.has_value()) return *end_;
     staged_bytes_ -= stage->RowBytes();
     stages_[layer.layer] = nullptr;
-    memory_.Recycle(stage->TakeBuffer());
+  }
+  memory_.Recycle(stage->TakeBuffer());
+  {
+    MutexLock lock(mutex_);
+    if (end_.has_value()) return *end_;
     arrivals_.MarkReduced(layer.layer);
     Wake();
   }

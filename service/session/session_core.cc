@@ -1,5 +1,8 @@
 #include "service/session/session_core.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "service/base/check.h"
 #include "service/base/status_macros.h"
 
@@ -26,6 +29,7 @@ SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPla
       put_(std::move(put)),
       staging_(std::move(staging)),
       store_(store),
+      executor_(executor),
       clock_(clock),
       listener_(listener),
       identity_(IdentityOf(request_)),
@@ -79,31 +83,28 @@ absl::Status SessionCore::Begin() {
 
 void SessionCore::End(const absl::Status& status) {
   CHUNKKV_CHECK(!status.ok());
-  // Released after the lock: unmapping takes time, and callers may call back.
-  std::vector<BufferPtr> sinks;
-  std::shared_ptr<EntryBody> body;
-  std::vector<std::shared_ptr<LayerStage>> stages;
-  std::vector<std::shared_ptr<ScoreInputs>> scores;
+  std::vector<std::shared_ptr<void>> memory;
   {
     MutexLock lock(mutex_);
     if (end_.has_value() || committed_) return;
     end_ = status;
     cancelled_.store(true, std::memory_order_relaxed);
-    std::swap(sinks, free_sinks_);
-    std::swap(body, body_);
-    std::swap(stages, stages_);
-    std::swap(scores, scores_);
+    memory.push_back(std::exchange(body_, nullptr));
+    std::ranges::move(std::exchange(free_sinks_, {}), std::back_inserter(memory));
+    std::ranges::move(std::exchange(stages_, {}), std::back_inserter(memory));
+    std::ranges::move(std::exchange(scores_, {}), std::back_inserter(memory));
     Wake();
     callbacks_.PushLast([this, status] { listener_->OnEnd(status, PutSummary()); });
   }
-  sinks.clear();
-  body = nullptr;
-  stages.clear();
-  scores.clear();
-  memory_.Close();
+  std::ranges::move(memory_.Close(), std::back_inserter(memory));
+  FreeLater(std::move(memory));
   strand_->Post([self = shared_from_this()] { self->ReleaseStrandState(); });
   store_.EndPut(token_);
   callbacks_.Deliver();
+}
+
+void SessionCore::FreeLater(std::vector<std::shared_ptr<void>> memory) {
+  executor_.PostNext([memory = std::move(memory)] {});
 }
 
 void SessionCore::Detach() {

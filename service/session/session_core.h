@@ -79,6 +79,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void AfterArrival(int32_t layer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Commits if that was asked for and nothing is outstanding; else why it never can.
   absl::Status TryCommit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Lets go of memory on the executor, in its turn before all others': unmapping takes time that callers do not have.
+  void FreeLater(std::vector<std::shared_ptr<void>> memory);
   // Streams that wait may try again.
   void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -109,6 +111,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   const PutPlan put_;
   StagingPlan staging_;
   EntryStore& store_;
+  Executor& executor_;
   const Clock& clock_;
   PutSession::Listener* const listener_;
   const EntryIdentity identity_;

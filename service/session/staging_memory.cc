@@ -40,13 +40,12 @@ BudgetShare StagingMemory::TakeShare(int64_t bytes) {
   return share_.Split(std::min(bytes, share_.bytes()));
 }
 
-void StagingMemory::Close() {
-  std::vector<BufferPtr> free;
+std::vector<BufferPtr> StagingMemory::Close() {
   BudgetShare share;
   MutexLock lock(mutex_);
   closed_ = true;
-  std::swap(free, free_);
   std::swap(share, share_);
+  return std::exchange(free_, {});
 }
 
 }  // namespace chunkkv

@@ -31,8 +31,8 @@ class StagingMemory {
   void Recycle(BufferPtr buffer);
   // Hands out `bytes` of what was reserved, or what is left where that is less.
   BudgetShare TakeShare(int64_t bytes);
-  // Gives back what is not in use.
-  void Close();
+  // Gives back what is not in use, but for the buffers returned: unmapping takes time.
+  [[nodiscard]] std::vector<BufferPtr> Close();
 
  private:
   const bool recycles_;

@@ -29,6 +29,26 @@ TEST(ExecutorTest, RunsWhatWasPostedBeforeItEnds) {
   EXPECT_EQ(ran, 1000);
 }
 
+TEST(ExecutorTest, RunsWhatGoesNextBeforeWhatIsWaiting) {
+  std::atomic<bool> may_go_on = false;
+  std::vector<int> order;
+  {
+    Executor executor(1);
+    std::atomic<bool> is_busy = false;
+    executor.Post([&] {
+      is_busy = true;
+      is_busy.notify_all();
+      may_go_on.wait(false);
+    });
+    is_busy.wait(false);
+    executor.Post([&order] { order.push_back(2); });
+    executor.PostNext([&order] { order.push_back(1); });
+    may_go_on = true;
+    may_go_on.notify_all();
+  }
+  EXPECT_EQ(order, (std::vector<int>{1, 2}));
+}
+
 TEST(ExecutorTest, RunsEveryIndexOnce) {
   Executor executor(3);
   for (const size_t count : {0, 1, 2, 3, 7, 1023}) {

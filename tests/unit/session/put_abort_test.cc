@@ -108,6 +108,35 @@ TEST(PutAbortTest, KeepsMemoryOfPartsThatAreBeingWritten) {
   }
 }
 
+TEST(PutAbortTest, FreesItsMemoryOnTheExecutorBeforeOtherWork) {
+  for (const PutRequest& request : EveryWay()) {
+    const FakeClock clock;
+    EntryStore store(StoreOptions(), clock);
+    const auto compactor = MakeReferenceCompactor();
+    RecordingListener listener;
+    std::atomic<bool> may_go_on{false};
+    int64_t left_bytes = -1;
+    {
+      Executor executor(1);
+      const auto session =
+          PutSession::Create(request, SessionLimits(), store, *compactor, executor, clock, &listener).value();
+      ASSERT_TRUE(session->OpenStream().ok());
+      const auto rows = session->PlacePart(0, RowsHeader(request, 0, 0, 0, 96), [] {});
+      ASSERT_TRUE(rows.ok());
+      executor.Post([&] { may_go_on.wait(false); });
+      executor.Post([&] { left_bytes = store.Stats().used_bytes; });
+      ASSERT_TRUE(session->FinishPart(rows->ticket, true).ok());
+      session->Abort(absl::CancelledError("the client is gone"));
+      EXPECT_TRUE(listener.has_ended()) << "whatever the executor does";
+      EXPECT_GT(store.Stats().used_bytes, 0) << "freed by the caller";
+      may_go_on = true;
+      may_go_on.notify_all();
+    }
+    EXPECT_LE(left_bytes, 4096) << "scratch, which goes in its turn";
+    ExpectAtRest(store);
+  }
+}
+
 TEST(PutAbortTest, WakesStreamsThatWait) {
   PutRequest request = SmallRequest();
   request.layout = {AttentionLayers(0, 8)};
