@@ -17,14 +17,10 @@ namespace {
 // Layers whose scratch may be in flight at once: one being sent, one being made.
 constexpr int64_t kScratchLayers = 2;
 
-bool Rotates(const EntryHeader& header, const ServeOptions& options) {
-  return options.position_mode == PositionMode::kContiguous && !header.keys_contiguous;
-}
-
 // At most what re-rotating `layer` allocates.
 int64_t ScratchBytes(const EntryHeader& header, const ServeOptions& options, int32_t layer) {
   const TensorSlot* const keys = header.FindTensor(layer, TensorKind::kKeys, "k");
-  if (keys == nullptr || !Rotates(header, options)) return 0;
+  if (keys == nullptr || !NeedsRotation(header, options)) return 0;
   return options.token_count < 0 ? keys->size_bytes : options.token_count * keys->spec.row_bytes;
 }
 
@@ -57,7 +53,7 @@ absl::StatusOr<std::unique_ptr<PartSource>> PartSource::Create(EntryPtr entry, c
                                                                const Compactor& compactor) {
   std::unique_ptr<PartSource> source(new PartSource(std::move(entry), range, max_part_bytes, compactor));
   const EntryHeader& header = source->entry_->header();
-  if (!Rotates(header, range.options)) return source;
+  if (!NeedsRotation(header, range.options)) return source;
   int64_t largest = 0;
   for (int32_t layer = range.first_layer; layer < range.first_layer + range.layer_count; ++layer) {
     largest = std::max(largest, ScratchBytes(header, range.options, layer));

@@ -10,21 +10,11 @@
 namespace chunkkv {
 namespace {
 
-// About 2 ms of hashing.
-constexpr size_t kSliceBytes = 16 << 20;
 constexpr int64_t kBounceBytes = 64 << 10;
 
 }  // namespace
 
-Bytes16 DigestBytes(absl::Span<const std::byte> bytes, const std::function<bool()>& cancelled) {
-  TensorDigester digester;
-  for (size_t at = 0; at < bytes.size() && !cancelled(); at += kSliceBytes) {
-    digester.Update(bytes.subspan(at, kSliceBytes));
-  }
-  return digester.Finish();
-}
-
-Bytes16 DigestRows(const RowsView& rows, const std::function<bool()>& cancelled) {
+Bytes16 DigestRows(const RowsView& rows, const Cancelled& cancelled) {
   const int64_t head_bytes = rows.head_size * static_cast<int64_t>(DTypeSize(rows.dtype));
   const int64_t row_bytes = rows.head_count * head_bytes;
   const bool token_major = rows.head_stride_bytes == head_bytes && rows.token_stride_bytes == row_bytes;

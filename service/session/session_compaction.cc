@@ -1,5 +1,4 @@
 // Scoring, selecting, gathering and digesting: what the strand does as layers become ready.
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -235,7 +234,8 @@ absl::Status SessionCore::ReduceIntoFinal(const LayerPlan& layer) {
     for (size_t tensor = 0; tensor < layer.tensors.size(); ++tensor) {
       const TensorSlot& from = source->slot(layer.layer, tensor);
       TensorSlot& to = final_body_->slot(layer.layer, tensor);
-      std::memcpy(final_body_->Address(to), source->Address(from), from.size_bytes);
+      CopyBytes({source->Address(from), static_cast<size_t>(from.size_bytes)}, final_body_->Address(to),
+                runner_.cancelled());
       to.digest = from.digest;
     }
     return absl::OkStatus();

@@ -9,7 +9,6 @@
 #include "chunkkv/kernels/status.h"
 #include "service/base/check.h"
 #include "service/base/status_macros.h"
-#include "service/format/digest.h"
 
 namespace chunkkv {
 namespace {
@@ -22,10 +21,6 @@ bool IsTokenRange(const EntryHeader& header, const ServeOptions& options) {
 
 int64_t ServedTokens(const EntryHeader& header, const ServeOptions& options) {
   return options.token_count < 0 ? header.token_count - options.first_token : options.token_count;
-}
-
-bool NeedsRotation(const EntryHeader& header, const ServeOptions& options) {
-  return options.position_mode == PositionMode::kContiguous && !header.keys_contiguous;
 }
 
 // Original positions of a group's rows.
@@ -47,14 +42,21 @@ int32_t GroupOf(const EntryHeader& header, int32_t attention_layer) {
   return -1;
 }
 
-absl::Status VerifySlot(const TensorSlot& slot, absl::Span<const std::byte> body) {
-  if (DigestTensor(body.subspan(slot.offset, slot.size_bytes)) == slot.digest) return absl::OkStatus();
+absl::StatusOr<Bytes16> Digest(absl::Span<const std::byte> bytes, const Cancelled& cancelled) {
+  const Bytes16 digest = DigestBytes(bytes, cancelled);
+  if (cancelled && cancelled()) return absl::CancelledError("the reader is gone");
+  return digest;
+}
+
+absl::Status VerifySlot(const TensorSlot& slot, absl::Span<const std::byte> body, const Cancelled& cancelled) {
+  CHUNKKV_ASSIGN_OR_RETURN(const Bytes16 digest, Digest(body.subspan(slot.offset, slot.size_bytes), cancelled));
+  if (digest == slot.digest) return absl::OkStatus();
   return ErrorStatus(absl::StatusCode::kDataLoss, "DIGEST_MISMATCH",
                      absl::StrCat(NameOf(slot), ": stored bytes differ from their digest"));
 }
 
 absl::Status RotateKeys(const TensorSlot& slot, const RopeShape& rope, absl::Span<const int32_t> positions,
-                        absl::Span<const std::byte> source, const Compactor& compactor,
+                        absl::Span<const std::byte> source, const Compactor& compactor, const Cancelled& cancelled,
                         std::vector<std::byte>& destination) {
   destination.resize(source.size());
   RotateTask task;
@@ -67,6 +69,7 @@ absl::Status RotateKeys(const TensorSlot& slot, const RopeShape& rope, absl::Spa
   batch.rotate = absl::MakeConstSpan(&task, 1);
   const Plan plan;
   ExecutionContext context;
+  context.cancelled = cancelled;
   // Rotation asks for little or no scratch; its alignment is 64.
   const size_t workspace_bytes = compactor.WorkspaceBytes(plan, batch);
   std::vector<std::byte> workspace(workspace_bytes + 64);
@@ -79,6 +82,10 @@ absl::Status RotateKeys(const TensorSlot& slot, const RopeShape& rope, absl::Spa
 }
 
 }  // namespace
+
+bool NeedsRotation(const EntryHeader& header, const ServeOptions& options) {
+  return options.position_mode == PositionMode::kContiguous && !header.keys_contiguous;
+}
 
 absl::Status CheckServeOptions(const EntryHeader& header, const ServeOptions& options) {
   if (options.first_token < 0) return InvalidArgument("TOKEN_RANGE", "tokens.begin is negative");
@@ -139,7 +146,7 @@ absl::StatusOr<ServedLayer> ServeLayer(const EntryHeader& header, absl::Span<con
     tensor.row_count = slot->row_count;
     const bool rotated = spec.kind == TensorKind::kKeys && NeedsRotation(header, options);
     if (spec.is_per_token() && (ranged || rotated)) {
-      CHUNKKV_RETURN_IF_ERROR(VerifySlot(*slot, body));
+      CHUNKKV_RETURN_IF_ERROR(VerifySlot(*slot, body, options.cancelled));
       if (ranged) {
         tensor.first_row = options.first_token;
         tensor.row_count = ServedTokens(header, options);
@@ -153,12 +160,12 @@ absl::StatusOr<ServedLayer> ServeLayer(const EntryHeader& header, absl::Span<con
         const bool moved = !positions.empty() && positions.back() != tensor.row_count - 1;
         if (moved) {
           served.scratch.emplace_back();
-          CHUNKKV_RETURN_IF_ERROR(
-              RotateKeys(*slot, *run->attention->rope, positions, tensor.bytes, compactor, served.scratch.back()));
+          CHUNKKV_RETURN_IF_ERROR(RotateKeys(*slot, *run->attention->rope, positions, tensor.bytes, compactor,
+                                             options.cancelled, served.scratch.back()));
           tensor.bytes = served.scratch.back();
         }
       }
-      tensor.digest = DigestTensor(tensor.bytes);
+      CHUNKKV_ASSIGN_OR_RETURN(tensor.digest, Digest(tensor.bytes, options.cancelled));
     }
     served.tensors.push_back(tensor);
   }

@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "chunkkv/kernels/compactor.h"
 #include "service/format/entry_header.h"
+#include "service/transfer/cancellable_bytes.h"
 
 namespace chunkkv {
 
@@ -33,13 +34,18 @@ struct ServeOptions {
   int64_t first_token = 0;   // of EXACT entries
   int64_t token_count = -1;  // -1: all
   PositionMode position_mode = PositionMode::kOriginal;
+  Cancelled cancelled;  // the reader is gone
 };
+
+// Whether keys are re-rotated on their way out.
+bool NeedsRotation(const EntryHeader& header, const ServeOptions& options);
 
 // Whether `options` can be served of this entry. Errors: FAILED_PRECONDITION (RANGE_OF_COMPACTED, NO_ROPE),
 // OUT_OF_RANGE (TOKEN_RANGE), INVALID_ARGUMENT (reversed range).
 absl::Status CheckServeOptions(const EntryHeader& header, const ServeOptions& options);
 
-// Stored rows are verified before anything is made from them. Errors: DATA_LOSS (DIGEST_MISMATCH).
+// Stored rows are verified before anything is made from them. Errors: DATA_LOSS (DIGEST_MISMATCH),
+// CANCELLED.
 absl::StatusOr<ServedLayer> ServeLayer(const EntryHeader& header, absl::Span<const std::byte> body, int32_t layer,
                                        const ServeOptions& options, const Compactor& compactor);
 

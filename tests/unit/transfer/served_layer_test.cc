@@ -160,6 +160,32 @@ TEST(ServedLayerTest, VerifiesBytesBeforeMakingOthersFromThem) {
   EXPECT_TRUE(ServeLayer(stored.header(), body, 1, ServeOptions(), *kCompactor).ok());
 }
 
+TEST(ServedLayerTest, StopsWhenItsReaderIsGone) {
+  const Stored full = Store(WithRope(Policy::kFull));
+  const Stored compacted = Store(WithRope(Policy::kChunkKv));
+  ServeOptions range;
+  range.first_token = 5;
+  range.token_count = 20;
+  // At every look: never as damage, for which the entry would be removed.
+  for (const auto& [stored, asked] : {std::pair(&full, range), std::pair(&compacted, Contiguous())}) {
+    int looks = 0;
+    ServeOptions options = asked;
+    options.cancelled = [&looks] {
+      ++looks;
+      return false;
+    };
+    ASSERT_TRUE(ServeLayer(stored->header(), stored->entry->body(), 1, options, *kCompactor).ok());
+    const int all_looks = looks;
+    EXPECT_GE(all_looks, 4);
+    for (int last = 0; last < all_looks; ++last) {
+      looks = 0;
+      options.cancelled = [&looks, last] { return looks++ >= last; };
+      const auto served = ServeLayer(stored->header(), stored->entry->body(), 1, options, *kCompactor);
+      EXPECT_EQ(served.status().code(), absl::StatusCode::kCancelled) << served.status();
+    }
+  }
+}
+
 TEST(ServedLayerTest, RefusesWhatAnEntryCannotServe) {
   const Stored compacted = Store(SmallRequest());
   const Stored full = Store(WithRope(Policy::kFull));
