@@ -16,15 +16,17 @@ namespace {
 using v1::KvCacheService;
 
 template <typename Base>
-using Catalog = KvCacheService::WithCallbackMethod_FindLongestPrefix<KvCacheService::WithCallbackMethod_DescribeCaches<
-    KvCacheService::WithCallbackMethod_ListCaches<KvCacheService::WithCallbackMethod_PinCaches<
-        KvCacheService::WithCallbackMethod_UnpinCaches<KvCacheService::WithCallbackMethod_DeleteCaches<
-            KvCacheService::WithCallbackMethod_TrimCaches<KvCacheService::WithCallbackMethod_GetCapabilities<
-                KvCacheService::WithCallbackMethod_GetStats<Base>>>>>>>>>;
+using Catalog =
+    KvCacheService::WithRawCallbackMethod_FindLongestPrefix<KvCacheService::WithRawCallbackMethod_DescribeCaches<
+        KvCacheService::WithRawCallbackMethod_ListCaches<KvCacheService::WithRawCallbackMethod_PinCaches<
+            KvCacheService::WithRawCallbackMethod_UnpinCaches<KvCacheService::WithRawCallbackMethod_DeleteCaches<
+                KvCacheService::WithRawCallbackMethod_TrimCaches<KvCacheService::WithRawCallbackMethod_GetCapabilities<
+                    KvCacheService::WithRawCallbackMethod_GetStats<Base>>>>>>>>>;
 template <typename Base>
-using Transport = KvCacheService::WithCallbackMethod_RegisterRegion<KvCacheService::WithCallbackMethod_UnregisterRegion<
-    KvCacheService::WithCallbackMethod_ListRegions<KvCacheService::WithCallbackMethod_QuiesceTransfer<
-        KvCacheService::WithCallbackMethod_OpenChannel<KvCacheService::WithCallbackMethod_CloseChannel<Base>>>>>>;
+using Transport = KvCacheService::WithRawCallbackMethod_RegisterRegion<
+    KvCacheService::WithRawCallbackMethod_UnregisterRegion<KvCacheService::WithRawCallbackMethod_ListRegions<
+        KvCacheService::WithRawCallbackMethod_QuiesceTransfer<KvCacheService::WithRawCallbackMethod_OpenChannel<
+            KvCacheService::WithRawCallbackMethod_CloseChannel<Base>>>>>>;
 template <typename Base>
 using Streams = KvCacheService::WithRawCallbackMethod_PutCache<
     KvCacheService::WithRawCallbackMethod_GetCache<KvCacheService::WithRawCallbackMethod_WatchCaches<Base>>>;
@@ -43,72 +45,66 @@ class ServiceImpl final : public Streams<Catalog<Transport<KvCacheService::Servi
  public:
   explicit ServiceImpl(RpcContext& context) : context_(context) {}
 
+  using Bytes = grpc::ByteBuffer;
   using Context = grpc::CallbackServerContext;
   using Unary = grpc::ServerUnaryReactor;
 
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PutCache(Context* call) override {
-    return PutReactor::Start(context_, call);
-  }
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* GetCache(Context* call, const grpc::ByteBuffer* request) override {
+  grpc::ServerBidiReactor<Bytes, Bytes>* PutCache(Context* call) override { return PutReactor::Start(context_, call); }
+  grpc::ServerWriteReactor<Bytes>* GetCache(Context* call, const Bytes* request) override {
     return GetReactor::Start(context_, call, request);
   }
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchCaches(Context* call, const grpc::ByteBuffer* request) override {
+  grpc::ServerWriteReactor<Bytes>* WatchCaches(Context* call, const Bytes* request) override {
     return WatchReactor::Start(context_, call, request);
   }
 
-  Unary* FindLongestPrefix(Context* call, const v1::FindLongestPrefixRequest* request,
-                           v1::FindLongestPrefixResponse* response) override {
+  Unary* FindLongestPrefix(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::FindLongestPrefix);
   }
-  Unary* DescribeCaches(Context* call, const v1::DescribeCachesRequest* request,
-                        v1::DescribeCachesResponse* response) override {
+  Unary* DescribeCaches(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::DescribeCaches);
   }
-  Unary* ListCaches(Context* call, const v1::ListCachesRequest* request, v1::ListCachesResponse* response) override {
+  Unary* ListCaches(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::ListCaches);
   }
-  Unary* PinCaches(Context* call, const v1::PinCachesRequest* request, v1::PinCachesResponse* response) override {
+  Unary* PinCaches(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::PinCaches);
   }
-  Unary* UnpinCaches(Context* call, const v1::UnpinCachesRequest* request, v1::UnpinCachesResponse* response) override {
+  Unary* UnpinCaches(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::UnpinCaches);
   }
-  Unary* DeleteCaches(Context* call, const v1::DeleteCachesRequest* request,
-                      v1::DeleteCachesResponse* response) override {
+  Unary* DeleteCaches(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::DeleteCaches);
   }
-  Unary* TrimCaches(Context* call, const v1::TrimCachesRequest* request, v1::TrimCachesResponse* response) override {
+  Unary* TrimCaches(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::TrimCaches);
   }
-  Unary* GetCapabilities(Context* call, const v1::GetCapabilitiesRequest* request,
-                         v1::GetCapabilitiesResponse* response) override {
+  Unary* GetCapabilities(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::GetCapabilities);
   }
-  Unary* GetStats(Context* call, const v1::GetStatsRequest* request, v1::GetStatsResponse* response) override {
+  Unary* GetStats(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, rpc::GetStats);
   }
 
-  Unary* RegisterRegion(Context* call, const v1::RegisterRegionRequest* request,
-                        v1::RegisterRegionResponse* response) override {
-    return RunUnary(context_, call, request, response, NoRegions);
+  Unary* RegisterRegion(Context* call, const Bytes* request, Bytes* response) override {
+    return RunUnary(context_, call, request, response,
+                    NoRegions<v1::RegisterRegionRequest, v1::RegisterRegionResponse>);
   }
-  Unary* UnregisterRegion(Context* call, const v1::UnregisterRegionRequest* request,
-                          v1::UnregisterRegionResponse* response) override {
-    return RunUnary(context_, call, request, response, NoRegions);
+  Unary* UnregisterRegion(Context* call, const Bytes* request, Bytes* response) override {
+    return RunUnary(context_, call, request, response,
+                    NoRegions<v1::UnregisterRegionRequest, v1::UnregisterRegionResponse>);
   }
-  Unary* ListRegions(Context* call, const v1::ListRegionsRequest* request, v1::ListRegionsResponse* response) override {
-    return RunUnary(context_, call, request, response, NoRegions);
+  Unary* ListRegions(Context* call, const Bytes* request, Bytes* response) override {
+    return RunUnary(context_, call, request, response, NoRegions<v1::ListRegionsRequest, v1::ListRegionsResponse>);
   }
-  Unary* QuiesceTransfer(Context* call, const v1::QuiesceTransferRequest* request,
-                         v1::QuiesceTransferResponse* response) override {
-    return RunUnary(context_, call, request, response, NoRegions);
+  Unary* QuiesceTransfer(Context* call, const Bytes* request, Bytes* response) override {
+    return RunUnary(context_, call, request, response,
+                    NoRegions<v1::QuiesceTransferRequest, v1::QuiesceTransferResponse>);
   }
-  Unary* OpenChannel(Context* call, const v1::OpenChannelRequest* request, v1::OpenChannelResponse* response) override {
-    return RunUnary(context_, call, request, response, NoChannels);
+  Unary* OpenChannel(Context* call, const Bytes* request, Bytes* response) override {
+    return RunUnary(context_, call, request, response, NoChannels<v1::OpenChannelRequest, v1::OpenChannelResponse>);
   }
-  Unary* CloseChannel(Context* call, const v1::CloseChannelRequest* request,
-                      v1::CloseChannelResponse* response) override {
-    return RunUnary(context_, call, request, response, NoChannels);
+  Unary* CloseChannel(Context* call, const Bytes* request, Bytes* response) override {
+    return RunUnary(context_, call, request, response, NoChannels<v1::CloseChannelRequest, v1::CloseChannelResponse>);
   }
 
  private:

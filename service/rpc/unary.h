@@ -1,16 +1,20 @@
-// Unary RPCs: decoded by gRPC, run on the request executor, answered from there.
+// Unary RPCs: decoded and run on the request executor, and answered from there.
 #ifndef CHUNKKV_SERVICE_RPC_UNARY_H_
 #define CHUNKKV_SERVICE_RPC_UNARY_H_
 
+#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <string>
 
 #include "absl/status/status.h"
+#include "chunkkv/kernels/status.h"
 #include "service/rpc/call_checks.h"
 #include "service/rpc/grpc_status.h"
 #include "service/rpc/rpc_context.h"
+#include "service/rpc/stream_output.h"
 
 namespace chunkkv::rpc {
 
@@ -19,17 +23,30 @@ template <typename Request, typename Response>
 using UnaryHandler = absl::Status (*)(RpcContext& context, const std::string& tenant, const Request& request,
                                       Response* response);
 
+// Errors: INVALID_ARGUMENT (MALFORMED_MESSAGE).
+template <typename Request>
+absl::Status DecodeRequest(const grpc::ByteBuffer& bytes, Request* request) {
+  grpc::ByteBuffer consumed = bytes;
+  if (grpc::GenericDeserialize<grpc::ProtoBufferReader, Request>(&consumed, request).ok()) return absl::OkStatus();
+  return InvalidArgument("MALFORMED_MESSAGE", "the message is no " + Request::descriptor()->name());
+}
+
 template <typename Request, typename Response>
-grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerContext* call, const Request* request,
-                                   Response* response, UnaryHandler<Request, Response> handler) {
+grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerContext* call,
+                                   const grpc::ByteBuffer* request_bytes, grpc::ByteBuffer* response_bytes,
+                                   UnaryHandler<Request, Response> handler) {
   grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
   const absl::StatusOr<std::string> tenant = AdmitCall(context, *call);
   if (!tenant.ok()) {
     reactor->Finish(ToGrpcStatus(tenant.status(), *call));
     return reactor;
   }
-  context.request_executor.Post([&context, call, reactor, request, response, handler, tenant = *tenant] {
-    const absl::Status status = handler(context, tenant, *request, response);
+  context.request_executor.Post([&context, call, reactor, request_bytes, response_bytes, handler, tenant = *tenant] {
+    Request request;
+    Response response;
+    absl::Status status = DecodeRequest(*request_bytes, &request);
+    if (status.ok()) status = handler(context, tenant, request, &response);
+    if (status.ok()) *response_bytes = ToByteBuffer(response);
     reactor->Finish(ToGrpcStatus(status, *call));
   });
   return reactor;

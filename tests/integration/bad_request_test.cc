@@ -120,15 +120,31 @@ const BadInput kGets[] = {
      Get([](auto& r) { r.mutable_accept()->set_variant(std::string(32, 'v')); })},
     {"EntryIdOfAnEarlierEntry", kNotFound, "ENTRY_NOT_FOUND",
      Get([](auto& r) { r.set_if_entry_id(std::string(16, 'e')); })},
-    {"MalformedGet", kInvalid, "MALFORMED_MESSAGE",
-     [](TestServer& server) {
-       RawStream stream(server.channel(), "GetCache");
-       stream.Send(std::string("\x0a\xff\xff not a request"));
-       stream.HalfClose();
-       return stream.Finish();
-     }},
 };
 INSTANTIATE_TEST_SUITE_P(Gets, BadRequestTest, testing::ValuesIn(kGets), NameOfRow);
+
+// Bytes that are no message, to every method that takes one message.
+std::function<RpcEnd(TestServer&)> Garbage(const char* method) {
+  return [method](TestServer& server) {
+    Store(server);
+    RawStream stream(server.channel(), method);
+    stream.Send(std::string("\x0a\xff\xff not a request"));
+    stream.HalfClose();
+    return stream.Finish();
+  };
+}
+
+BadInput Malformed(const char* method) { return {method, kInvalid, "MALFORMED_MESSAGE", Garbage(method)}; }
+
+const BadInput kMalformed[] = {
+    Malformed("FindLongestPrefix"), Malformed("DescribeCaches"),   Malformed("ListCaches"),
+    Malformed("PinCaches"),         Malformed("UnpinCaches"),      Malformed("DeleteCaches"),
+    Malformed("TrimCaches"),        Malformed("GetCapabilities"),  Malformed("GetStats"),
+    Malformed("RegisterRegion"),    Malformed("UnregisterRegion"), Malformed("ListRegions"),
+    Malformed("QuiesceTransfer"),   Malformed("OpenChannel"),      Malformed("CloseChannel"),
+    Malformed("GetCache"),          Malformed("WatchCaches"),
+};
+INSTANTIATE_TEST_SUITE_P(Malformed, BadRequestTest, testing::ValuesIn(kMalformed), NameOfRow);
 
 // Calls a unary method of the stub.
 template <typename Request, typename Response>
