@@ -32,27 +32,26 @@ void ToWire(const Entry& entry, v1::FindLongestPrefixResponse::Found* found) {
   found->set_tier(v1::TIER_HOST);
 }
 
-absl::StatusOr<std::vector<Shard>> ShardsOf(const Query& wire, const ModelRef& ref, const std::string& tenant,
-                                            EntryStore& store) {
+absl::StatusOr<std::vector<Shard>> ShardsOf(const Query& wire, const ModelRef& ref, KnownModels& known) {
   std::vector<Shard> shards;
   if (wire.shards_size() > kMaxShards) return InvalidArgument("BAD_SHARD", "shards: too many");
   if (wire.shards().empty()) {
-    CHUNKKV_ASSIGN_OR_RETURN(const Shard whole, ResolveWireShard(nullptr, ref, tenant, store));
+    CHUNKKV_ASSIGN_OR_RETURN(const Shard whole, ResolveWireShard(nullptr, ref, known));
     shards.push_back(whole);
   }
   for (const v1::Shard& wire_shard : wire.shards()) {
-    CHUNKKV_ASSIGN_OR_RETURN(const Shard shard, ResolveWireShard(&wire_shard, ref, tenant, store));
+    CHUNKKV_ASSIGN_OR_RETURN(const Shard shard, ResolveWireShard(&wire_shard, ref, known));
     shards.push_back(shard);
   }
   return shards;
 }
 
-absl::Status Find(RpcContext& context, const std::string& tenant, const Query& wire, Result* result) {
+absl::Status Find(const UnaryCall& call, KnownModels& known, const Query& wire, Result* result) {
   PrefixQuery query;
-  query.tenant = tenant;
+  query.tenant = call.tenant();
   CHUNKKV_ASSIGN_OR_RETURN(const ModelRef ref, ModelRefFromWire(wire));
   query.fingerprint = ref.fingerprint;
-  CHUNKKV_ASSIGN_OR_RETURN(query.shards, ShardsOf(wire, ref, tenant, context.store));
+  CHUNKKV_ASSIGN_OR_RETURN(query.shards, ShardsOf(wire, ref, known));
   CHUNKKV_ASSIGN_OR_RETURN(Prompt prompt, PromptFromWire(wire.prompt()));
   if (prompt.digests.digests.empty()) {
     return InvalidArgument("DIGESTS_MISSING", "prompt: tokens or block_digests are needed to find a prefix");
@@ -66,7 +65,7 @@ absl::Status Find(RpcContext& context, const std::string& tenant, const Query& w
   }
   if (wire.hold_ms() < 0) return InvalidArgument("BAD_PIN", "hold_ms is negative");
   query.hold_ms = wire.hold_ms();
-  CHUNKKV_ASSIGN_OR_RETURN(const PrefixMatch match, context.store.FindLongestPrefix(query));
+  CHUNKKV_ASSIGN_OR_RETURN(const PrefixMatch match, call.store().FindLongestPrefix(query));
   result->set_covered_tokens(match.covered_tokens);
   int64_t load_bytes = 0;
   for (const EntryPtr& entry : match.entries) {
@@ -78,7 +77,7 @@ absl::Status Find(RpcContext& context, const std::string& tenant, const Query& w
                              : 1.0;
     load_bytes += static_cast<int64_t>(share * static_cast<double>(header.BodyBytes()));
   }
-  result->set_expected_load_ms(context.load_rate.ExpectedMs(load_bytes));
+  result->set_expected_load_ms(call.context().load_rate.ExpectedMs(load_bytes));
   if (match.lease) {
     result->set_lease_id(ToString(match.lease->id));
     result->set_lease_expires_unix_ms(match.lease->expires_unix_ms);
@@ -86,17 +85,32 @@ absl::Status Find(RpcContext& context, const std::string& tenant, const Query& w
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status FindLongestPrefix(RpcContext& context, const std::string& tenant,
-                               const v1::FindLongestPrefixRequest& request, v1::FindLongestPrefixResponse* response) {
-  CHUNKKV_RETURN_IF_ERROR(CheckFeatures(request.required_features()));
-  CHUNKKV_RETURN_IF_ERROR(CheckBatch(context, request.queries_size()));
+absl::Status FindEach(const UnaryCall& call, const v1::FindLongestPrefixRequest& request,
+                      v1::FindLongestPrefixResponse* response) {
+  KnownModels known(call.tenant(), call.store());
   for (const Query& query : request.queries()) {
+    CHUNKKV_RETURN_IF_ERROR(call.CheckActive());
     Result* const result = response->add_results();
-    rpc::ToWire(Find(context, tenant, query, result), result->mutable_status());
+    rpc::ToWire(Find(call, known, query, result), result->mutable_status());
   }
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status FindLongestPrefix(UnaryCall& call, const v1::FindLongestPrefixRequest& request,
+                               v1::FindLongestPrefixResponse* response) {
+  CHUNKKV_RETURN_IF_ERROR(CheckFeatures(request.required_features()));
+  CHUNKKV_RETURN_IF_ERROR(CheckBatch(call.context(), request.queries_size()));
+  const absl::Status status = FindEach(call, request, response);
+  if (status.ok()) return status;
+  // Nobody will learn of the leases.
+  for (const Result& result : response->results()) {
+    if (const auto lease_id = FixedFromView<16>(result.lease_id())) {
+      call.store().Unpin(call.tenant(), *lease_id).IgnoreError();
+    }
+  }
+  return status;
 }
 
 }  // namespace chunkkv::rpc

@@ -57,8 +57,9 @@ absl::StatusOr<GetRequest> GetRequestFromWire(const v1::GetCacheRequest& wire, c
   CHUNKKV_ASSIGN_OR_RETURN(const ModelRef ref, ModelRefFromWire(wire));
   request.prompt.tenant = tenant;
   request.prompt.fingerprint = ref.fingerprint;
+  KnownModels known(tenant, store);
   CHUNKKV_ASSIGN_OR_RETURN(request.prompt.shard,
-                           ResolveWireShard(wire.has_shard() ? &wire.shard() : nullptr, ref, tenant, store));
+                           ResolveWireShard(wire.has_shard() ? &wire.shard() : nullptr, ref, known));
   CHUNKKV_ASSIGN_OR_RETURN(const Prompt prompt, PromptFromWire(wire.prompt()));
   request.prompt.key = prompt.key;
   request.miss_tokens = prompt.digests.token_count;

@@ -32,12 +32,12 @@ using Streams = KvCacheService::WithRawCallbackMethod_PutCache<
     KvCacheService::WithRawCallbackMethod_GetCache<KvCacheService::WithRawCallbackMethod_WatchCaches<Base>>>;
 
 template <typename Request, typename Response>
-absl::Status NoRegions(RpcContext&, const std::string&, const Request&, Response*) {
+absl::Status NoRegions(UnaryCall&, const Request&, Response*) {
   return Unimplemented("REGIONS", "regions are not built");
 }
 
 template <typename Request, typename Response>
-absl::Status NoChannels(RpcContext&, const std::string&, const Request&, Response*) {
+absl::Status NoChannels(UnaryCall&, const Request&, Response*) {
   return Unimplemented("NCCL", "channels are not built");
 }
 

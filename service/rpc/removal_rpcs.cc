@@ -11,27 +11,27 @@
 namespace chunkkv::rpc {
 namespace {
 
-absl::Status Delete(RpcContext& context, const std::string& tenant, const v1::EntrySelector& wire) {
-  CHUNKKV_ASSIGN_OR_RETURN(const Selector selector, SelectorFromWire(wire, tenant, context.store));
-  return context.store.Delete(selector);
+absl::Status Delete(EntryStore& store, KnownModels& known, const v1::EntrySelector& wire) {
+  CHUNKKV_ASSIGN_OR_RETURN(const Selector selector, SelectorFromWire(wire, known));
+  return store.Delete(selector);
 }
 
 }  // namespace
 
-absl::Status DeleteCaches(RpcContext& context, const std::string& tenant, const v1::DeleteCachesRequest& request,
-                          v1::DeleteCachesResponse* response) {
-  CHUNKKV_RETURN_IF_ERROR(CheckBatch(context, request.entries_size()));
+absl::Status DeleteCaches(UnaryCall& call, const v1::DeleteCachesRequest& request, v1::DeleteCachesResponse* response) {
+  CHUNKKV_RETURN_IF_ERROR(CheckBatch(call.context(), request.entries_size()));
+  KnownModels known(call.tenant(), call.store());
   for (const v1::EntrySelector& selector : request.entries()) {
-    ToWire(Delete(context, tenant, selector), response->add_items());
+    CHUNKKV_RETURN_IF_ERROR(call.CheckActive());
+    ToWire(Delete(call.store(), known, selector), response->add_items());
   }
   return absl::OkStatus();
 }
 
-absl::Status TrimCaches(RpcContext& context, const std::string& tenant, const v1::TrimCachesRequest& request,
-                        v1::TrimCachesResponse* response) {
+absl::Status TrimCaches(UnaryCall& call, const v1::TrimCachesRequest& request, v1::TrimCachesResponse* response) {
   if (request.older_than_ms() < 0) return InvalidArgument("BAD_AGE", "older_than_ms is negative");
   TrimCondition condition;
-  condition.tenant = tenant;
+  condition.tenant = call.tenant();
   condition.older_than_ms = request.older_than_ms();
   CHUNKKV_ASSIGN_OR_RETURN(condition.fingerprint,
                            OptionalFromWire<32>(request.fingerprint(), "BAD_FINGERPRINT", "fingerprint"));
@@ -46,7 +46,7 @@ absl::Status TrimCaches(RpcContext& context, const std::string& tenant, const v1
     return InvalidArgument("NO_CONDITION", "one of older_than_ms, fingerprint and prefix is needed");
   }
   condition.dry_run = request.dry_run();
-  const TrimResult result = context.store.Trim(condition);
+  const TrimResult result = call.store().Trim(condition);
   response->set_removed_entries(result.removed_entries);
   response->set_removed_bytes(result.removed_bytes);
   response->set_pinned_entries(result.pinned_entries);

@@ -30,8 +30,9 @@ void FillLimits(const RpcContext& context, v1::GetCapabilitiesResponse::Limits* 
 
 }  // namespace
 
-absl::Status GetCapabilities(RpcContext& context, const std::string&, const v1::GetCapabilitiesRequest&,
+absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
                              v1::GetCapabilitiesResponse* response) {
+  const RpcContext& context = call.context();
   response->set_server_version(kServerVersion);
   response->set_protocol_version("v1");
   response->mutable_features()->Assign(Features().begin(), Features().end());
@@ -55,9 +56,9 @@ absl::Status GetCapabilities(RpcContext& context, const std::string&, const v1::
   return absl::OkStatus();
 }
 
-absl::Status GetStats(RpcContext& context, const std::string& tenant, const v1::GetStatsRequest&,
-                      v1::GetStatsResponse* response) {
-  const StoreStats stats = context.store.Stats();
+absl::Status GetStats(UnaryCall& call, const v1::GetStatsRequest&, v1::GetStatsResponse* response) {
+  const RpcContext& context = call.context();
+  const StoreStats stats = call.store().Stats();
   v1::GetStatsResponse::TierStats* tier = response->add_tiers();
   tier->set_tier(v1::TIER_HOST);
   tier->set_budget_bytes(stats.budget_bytes);
@@ -65,7 +66,7 @@ absl::Status GetStats(RpcContext& context, const std::string& tenant, const v1::
   tier->set_staging_bytes(stats.used_bytes - stats.entry_bytes);
   tier->set_entries(stats.entries);
   tier->set_evictions(stats.evictions);
-  const TenantStats of_tenant = context.store.StatsOf(tenant);
+  const TenantStats of_tenant = call.store().StatsOf(call.tenant());
   v1::GetStatsResponse::TenantStats* wire = response->mutable_tenant();
   wire->set_entries(of_tenant.entries);
   wire->set_entry_bytes(of_tenant.entry_bytes);

@@ -15,13 +15,13 @@
 #include "service/rpc/grpc_status.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/stream_output.h"
+#include "service/rpc/unary_call.h"
 
 namespace chunkkv::rpc {
 
 // A handler has the work of one RPC; it must not wait for anything but the store.
 template <typename Request, typename Response>
-using UnaryHandler = absl::Status (*)(RpcContext& context, const std::string& tenant, const Request& request,
-                                      Response* response);
+using UnaryHandler = absl::Status (*)(UnaryCall& call, const Request& request, Response* response);
 
 // Errors: INVALID_ARGUMENT (MALFORMED_MESSAGE).
 template <typename Request>
@@ -41,11 +41,13 @@ grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerCont
     reactor->Finish(ToGrpcStatus(tenant.status(), *call));
     return reactor;
   }
-  context.request_executor.Post([&context, call, reactor, request_bytes, response_bytes, handler, tenant = *tenant] {
+  UnaryCall unary(context, *tenant, [call] { return call->IsCancelled(); });
+  context.request_executor.Post([call, reactor, request_bytes, response_bytes, handler, unary]() mutable {
     Request request;
     Response response;
-    absl::Status status = DecodeRequest(*request_bytes, &request);
-    if (status.ok()) status = handler(context, tenant, request, &response);
+    absl::Status status = unary.CheckActive();  // it may have waited for long
+    if (status.ok()) status = DecodeRequest(*request_bytes, &request);
+    if (status.ok()) status = handler(unary, request, &response);
     if (status.ok()) *response_bytes = ToByteBuffer(response);
     reactor->Finish(ToGrpcStatus(status, *call));
   });

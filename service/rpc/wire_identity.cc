@@ -170,14 +170,13 @@ absl::StatusOr<ModelRef> ModelRefFromWire(const v1::GetCacheRequest& wire) { ret
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::FindLongestPrefixRequest::Query& wire) { return ModelRefOf(wire); }
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::EntryName& wire) { return ModelRefOf(wire); }
 
-absl::StatusOr<Shard> ResolveWireShard(const v1::Shard* wire, const ModelRef& ref, const std::string& tenant,
-                                       EntryStore& store) {
+absl::StatusOr<Shard> ResolveWireShard(const v1::Shard* wire, const ModelRef& ref, KnownModels& known) {
   const Shard shard = wire == nullptr ? Shard() : ShardFromWire(*wire);
   if (ref.model) return ResolveShard(shard, *ref.model);
   if (shard.layer_count != 0 && shard.kv_head_count != 0) return shard;
-  const std::vector<EntryState> known = store.List(tenant, ref.fingerprint, std::nullopt, 1);
-  if (known.empty() || !known[0].entry->header().model) return shard;
-  return ResolveShard(shard, *known[0].entry->header().model);
+  const ModelIdentity* const model = known.Find(ref.fingerprint);
+  if (model == nullptr) return shard;
+  return ResolveShard(shard, *model);
 }
 
 absl::StatusOr<AcceptRule> AcceptFromWire(const v1::Accept& wire) {
@@ -207,9 +206,9 @@ absl::StatusOr<AcceptRule> AcceptFromWire(const v1::Accept& wire) {
   return InvalidArgument("ACCEPT_UNSET", "accept: no rule is set");
 }
 
-absl::StatusOr<Selector> SelectorFromWire(const v1::EntrySelector& wire, const std::string& tenant, EntryStore& store) {
+absl::StatusOr<Selector> SelectorFromWire(const v1::EntrySelector& wire, KnownModels& known) {
   Selector selector;
-  selector.tenant = tenant;
+  selector.tenant = known.tenant();
   CHUNKKV_ASSIGN_OR_RETURN(selector.if_entry_id,
                            OptionalFromWire<16>(wire.if_entry_id(), "BAD_ENTRY_ID", "if_entry_id"));
   switch (wire.by_case()) {
@@ -221,10 +220,10 @@ absl::StatusOr<Selector> SelectorFromWire(const v1::EntrySelector& wire, const s
       const v1::EntryName& name = wire.name();
       CHUNKKV_ASSIGN_OR_RETURN(const ModelRef ref, ModelRefFromWire(name));
       EntryIdentity identity;
-      identity.tenant = tenant;
+      identity.tenant = known.tenant();
       identity.fingerprint = ref.fingerprint;
       CHUNKKV_ASSIGN_OR_RETURN(identity.shard,
-                               ResolveWireShard(name.has_shard() ? &name.shard() : nullptr, ref, tenant, store));
+                               ResolveWireShard(name.has_shard() ? &name.shard() : nullptr, ref, known));
       CHUNKKV_ASSIGN_OR_RETURN(identity.key, FixedFromWire<32>(name.key(), "BAD_KEY", "name.key"));
       CHUNKKV_ASSIGN_OR_RETURN(const std::optional<Bytes32> variant,
                                OptionalFromWire<32>(name.variant(), "BAD_VARIANT", "name.variant"));

@@ -10,6 +10,7 @@
 #include "chunkkv/v1/identity.pb.h"
 #include "service/format/identity.h"
 #include "service/format/prompt_key.h"
+#include "service/rpc/known_models.h"
 #include "service/store/entry_store.h"
 
 namespace chunkkv::rpc {
@@ -44,14 +45,13 @@ absl::StatusOr<ModelRef> ModelRefFromWire(const v1::EntryName& wire);
 // The definite shard of `wire` (null: the whole model). With a fingerprint alone, counts that the request leaves out
 // are those of the tenant's entries of that model; where there are none they stay zero, which no entry has.
 // Errors: INVALID_ARGUMENT (BAD_SHARD).
-absl::StatusOr<Shard> ResolveWireShard(const v1::Shard* wire, const ModelRef& ref, const std::string& tenant,
-                                       EntryStore& store);
+absl::StatusOr<Shard> ResolveWireShard(const v1::Shard* wire, const ModelRef& ref, KnownModels& known);
 
 // Errors: INVALID_ARGUMENT: ACCEPT_UNSET, BAD_VARIANT, and those of SpecFromWire.
 absl::StatusOr<AcceptRule> AcceptFromWire(const v1::Accept& wire);
 
 // Errors: INVALID_ARGUMENT: SELECTOR_UNSET, BAD_ENTRY_ID, BAD_KEY, BAD_VARIANT, and those of ModelRefFromWire.
-absl::StatusOr<Selector> SelectorFromWire(const v1::EntrySelector& wire, const std::string& tenant, EntryStore& store);
+absl::StatusOr<Selector> SelectorFromWire(const v1::EntrySelector& wire, KnownModels& known);
 
 }  // namespace chunkkv::rpc
 
