@@ -17,12 +17,37 @@ namespace {
 constexpr int32_t kDefaultPageSize = 100;
 constexpr int32_t kMaxPageSize = 1000;
 
+absl::Status ReplyTooLarge() {
+  return ErrorStatus(absl::StatusCode::kResourceExhausted, "REPLY_TOO_LARGE",
+                     "one reply has " + std::to_string(kMaxReplyBytes) +
+                         " bytes at most: ask for the rest again, or without positions");
+}
+
+int64_t PositionBytes(const EntryHeader& header) {
+  int64_t size_bytes = 0;
+  for (const auto& positions : header.positions) size_bytes += static_cast<int64_t>(positions.size() * sizeof(int32_t));
+  return size_bytes;
+}
+
+// `left_bytes`: what the reply still takes. Without positions the first entry always fits.
 absl::Status Describe(EntryStore& store, KnownModels& known, const v1::EntrySelector& wire, bool with_positions,
-                      v1::EntryInfo* info) {
+                      int64_t left_bytes, v1::EntryInfo* info) {
+  if (left_bytes <= 0) return ReplyTooLarge();
   CHUNKKV_ASSIGN_OR_RETURN(const Selector selector, SelectorFromWire(wire, known));
   CHUNKKV_ASSIGN_OR_RETURN(const EntryState state, store.Describe(selector));
+  if (with_positions && PositionBytes(state.entry->header()) > left_bytes) return ReplyTooLarge();
   ToWire(state, with_positions, info);
+  const auto info_bytes = static_cast<int64_t>(info->ByteSizeLong());
+  if (info_bytes > left_bytes && left_bytes < kMaxReplyBytes) return ReplyTooLarge();
   return absl::OkStatus();
+}
+
+// False where the page is full; the first entry always fits.
+bool AddToPage(const EntryState& state, v1::ListCachesResponse* page) {
+  ToWire(state, /*with_positions=*/false, page->add_entries());
+  if (page->entries_size() == 1 || static_cast<int64_t>(page->ByteSizeLong()) <= kMaxReplyBytes) return true;
+  page->mutable_entries()->RemoveLast();
+  return false;
 }
 
 // A page token is the id of the last entry shown, in hexadecimal; to clients it is opaque.
@@ -40,12 +65,16 @@ absl::Status DescribeCaches(UnaryCall& call, const v1::DescribeCachesRequest& re
                             v1::DescribeCachesResponse* response) {
   CHUNKKV_RETURN_IF_ERROR(CheckBatch(call.context(), request.entries_size()));
   KnownModels known(call.tenant(), call.store());
+  int64_t left_bytes = kMaxReplyBytes;
   for (const v1::EntrySelector& selector : request.entries()) {
     CHUNKKV_RETURN_IF_ERROR(call.CheckActive());
     v1::DescribeCachesResponse::Item* const item = response->add_items();
-    const absl::Status status = Describe(call.store(), known, selector, request.with_positions(), item->mutable_info());
+    const absl::Status status =
+        Describe(call.store(), known, selector, request.with_positions(), left_bytes, item->mutable_info());
     if (!status.ok()) item->clear_info();
     ToWire(status, item->mutable_status());
+    const bool is_full = status.code() == absl::StatusCode::kResourceExhausted;
+    left_bytes = is_full ? 0 : left_bytes - static_cast<int64_t>(item->ByteSizeLong());
   }
   return absl::OkStatus();
 }
@@ -58,12 +87,11 @@ absl::Status ListCaches(UnaryCall& call, const v1::ListCachesRequest& request, v
                            OptionalFromWire<32>(request.fingerprint(), "BAD_FINGERPRINT", "fingerprint"));
   // One more than is shown tells whether there is a next page.
   const std::vector<EntryState> states = call.store().List(call.tenant(), fingerprint, after, page_size + 1);
-  for (size_t i = 0; i < states.size() && i < static_cast<size_t>(page_size); ++i) {
+  for (size_t i = 0; i < states.size(); ++i) {
     CHUNKKV_RETURN_IF_ERROR(call.CheckActive());
-    ToWire(states[i], /*with_positions=*/false, response->add_entries());
-  }
-  if (states.size() > static_cast<size_t>(page_size)) {
-    response->set_next_page_token(ToHex(states[page_size - 1].entry->header().entry_id));
+    if (i < static_cast<size_t>(page_size) && AddToPage(states[i], response)) continue;
+    response->set_next_page_token(ToHex(states[i - 1].entry->header().entry_id));
+    break;
   }
   return absl::OkStatus();
 }

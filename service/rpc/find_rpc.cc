@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "chunkkv/kernels/status.h"
@@ -16,8 +17,6 @@ namespace {
 using Query = v1::FindLongestPrefixRequest::Query;
 using Result = v1::FindLongestPrefixResponse::Result;
 
-constexpr int kMaxShards = 4096;
-
 void ToWire(const Entry& entry, v1::FindLongestPrefixResponse::Found* found) {
   const EntryHeader& header = entry.header();
   found->set_entry_id(ToString(header.entry_id));
@@ -34,7 +33,9 @@ void ToWire(const Entry& entry, v1::FindLongestPrefixResponse::Found* found) {
 
 absl::StatusOr<std::vector<Shard>> ShardsOf(const Query& wire, const ModelRef& ref, KnownModels& known) {
   std::vector<Shard> shards;
-  if (wire.shards_size() > kMaxShards) return InvalidArgument("BAD_SHARD", "shards: too many");
+  if (wire.shards_size() > kMaxFindShards) {
+    return InvalidArgument("BAD_SHARD", "shards: at most " + std::to_string(kMaxFindShards) + " are accepted");
+  }
   if (wire.shards().empty()) {
     CHUNKKV_ASSIGN_OR_RETURN(const Shard whole, ResolveWireShard(nullptr, ref, known));
     shards.push_back(whole);
@@ -43,7 +44,23 @@ absl::StatusOr<std::vector<Shard>> ShardsOf(const Query& wire, const ModelRef& r
     CHUNKKV_ASSIGN_OR_RETURN(const Shard shard, ResolveWireShard(&wire_shard, ref, known));
     shards.push_back(shard);
   }
+  std::vector<Shard> sorted = shards;
+  std::sort(sorted.begin(), sorted.end());
+  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
+    return InvalidArgument("BAD_SHARD", "shards: one is named twice");
+  }
   return shards;
+}
+
+// Each shard of each query is looked up, and answered with an entry.
+absl::Status CheckShardCount(const v1::FindLongestPrefixRequest& request) {
+  int64_t count = 0;
+  for (const Query& query : request.queries()) {
+    if (query.shards_size() <= kMaxFindShards) count += std::max(1, query.shards_size());  // else refused by itself
+  }
+  if (count <= kMaxFindShards) return absl::OkStatus();
+  return InvalidArgument("BATCH_TOO_LARGE", "the queries name " + std::to_string(count) + " shards, at most " +
+                                                std::to_string(kMaxFindShards) + " are accepted");
 }
 
 absl::Status Find(const UnaryCall& call, KnownModels& known, const Query& wire, Result* result) {
@@ -102,6 +119,7 @@ absl::Status FindLongestPrefix(UnaryCall& call, const v1::FindLongestPrefixReque
                                v1::FindLongestPrefixResponse* response) {
   CHUNKKV_RETURN_IF_ERROR(CheckFeatures(request.required_features()));
   CHUNKKV_RETURN_IF_ERROR(CheckBatch(call.context(), request.queries_size()));
+  CHUNKKV_RETURN_IF_ERROR(CheckShardCount(request));
   const absl::Status status = FindEach(call, request, response);
   if (status.ok()) return status;
   // Nobody will learn of the leases.

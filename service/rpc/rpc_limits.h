@@ -10,6 +10,10 @@ inline constexpr int32_t kMinPartBytes = 16 << 10;
 inline constexpr int32_t kDefaultPartBytes = 1 << 20;
 inline constexpr int32_t kMaxPartBytes = 2 << 20;
 inline constexpr int32_t kMaxMessageBytes = 8 << 20;
+// Of a unary RPC: what a few kilobytes ask for must not take all memory.
+inline constexpr int64_t kMaxDecodedRequestBytes = 32 << 20;
+inline constexpr int64_t kMaxReplyBytes = 8 << 20;
+inline constexpr int32_t kMaxFindShards = 4096;  // of all queries together
 inline constexpr int64_t kMaxMetadataBytes = 8 << 10;
 
 // How long a client that does not read may keep a stream that has ended.

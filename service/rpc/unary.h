@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "chunkkv/kernels/status.h"
 #include "service/rpc/call_checks.h"
+#include "service/rpc/decoded_size.h"
 #include "service/rpc/grpc_status.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/stream_output.h"
@@ -23,9 +24,13 @@ namespace chunkkv::rpc {
 template <typename Request, typename Response>
 using UnaryHandler = absl::Status (*)(UnaryCall& call, const Request& request, Response* response);
 
-// Errors: INVALID_ARGUMENT (MALFORMED_MESSAGE).
+// Errors: INVALID_ARGUMENT (MALFORMED_MESSAGE), RESOURCE_EXHAUSTED (REQUEST_TOO_LARGE).
 template <typename Request>
 absl::Status DecodeRequest(const grpc::ByteBuffer& bytes, Request* request) {
+  if (DecodedBytes(bytes, *Request::descriptor(), kMaxDecodedRequestBytes) > kMaxDecodedRequestBytes) {
+    return ErrorStatus(absl::StatusCode::kResourceExhausted, "REQUEST_TOO_LARGE",
+                       "the message would take more than " + std::to_string(kMaxDecodedRequestBytes) + " bytes");
+  }
   grpc::ByteBuffer consumed = bytes;
   if (grpc::GenericDeserialize<grpc::ProtoBufferReader, Request>(&consumed, request).ok()) return absl::OkStatus();
   return InvalidArgument("MALFORMED_MESSAGE", "the message is no " + Request::descriptor()->name());

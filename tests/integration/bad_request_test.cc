@@ -177,6 +177,20 @@ const BadInput kUnary[] = {
                  [](auto& r) {
                    for (int i = 0; i < 100'001; ++i) r.add_queries();
                  })},
+    {"FindTooManyShards", kInvalid, "BATCH_TOO_LARGE",
+     Unary<Find>(&Stub::FindLongestPrefix,
+                 [](auto& r) {
+                   for (int i = 0; i < 2; ++i) {
+                     auto* const query = r.add_queries();
+                     for (int shard = 0; shard < 2049; ++shard) query->add_shards()->set_tp_rank(shard);
+                   }
+                 })},
+    {"FindMoreThanTheServerDecodes", kExhausted, "REQUEST_TOO_LARGE",
+     Unary<Find>(&Stub::FindLongestPrefix,
+                 [](auto& r) {
+                   auto* const query = r.add_queries();
+                   for (int shard = 0; shard < 1 << 20; ++shard) query->add_shards();
+                 })},
     {"FindWithAnUnknownFeature", kUnimplemented, "FEATURE",
      Unary<Find>(&Stub::FindLongestPrefix,
                  [](auto& r) {
@@ -292,6 +306,16 @@ const BadInput kItems[] = {
     {"FindWithoutTokens", kInvalid, "DIGESTS_MISSING", FindOne([](auto& q) {
        q.mutable_prompt()->clear_tokens();
        q.mutable_prompt()->set_key(std::string(32, 'k'));
+     })},
+    {"FindAShardTwice", kInvalid, "BAD_SHARD", FindOne([](auto& q) {
+       q.add_shards();
+       q.add_shards()->set_layer_count(q.model().layer_count());
+     })},
+    {"FindTooManyShardsAtOnce", kInvalid, "BAD_SHARD", FindOne([](auto& q) {
+       for (int i = 0; i < 4097; ++i) {
+         q.add_shards()->set_tp_size(5000);
+         q.mutable_shards(i)->set_tp_rank(i);
+       }
      })},
     {"FindHoldingNegative", kInvalid, "BAD_PIN", FindOne([](auto& q) { q.set_hold_ms(-1); })},
     {"FindAMiss", kNotFound, "PREFIX_NOT_FOUND", FindOne([](auto&) {})},

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "service/rpc/rpc_limits.h"
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_identity.h"
 #include "tests/support/get_client.h"
@@ -163,6 +164,61 @@ TEST(CatalogTest, ListsPageByPage) {
   EXPECT_EQ(pages, 3);
   list.set_fingerprint(std::string(32, 'f'));
   EXPECT_EQ(Call(server, &Stub::ListCaches, list).entries_size(), 0);
+}
+
+// Entries that each take about a quarter of a megabyte to describe.
+std::vector<std::string> StoreWordyEntries(TestServer& server, int count) {
+  std::vector<std::string> ids;
+  PutRequest request = FullOf(Tokens(8));
+  request.model.adapters.assign(64, {std::string(1024, 'a'), std::string(1024, 'r')});
+  for (int name = 0; name < 64; ++name) {
+    request.model.extra[std::string(1000, 'k') + std::to_string(name)] = std::string(1000, 'v');
+  }
+  for (int i = 0; i < count; ++i) {
+    request.model.revision = std::to_string(i);
+    ids.push_back(Store(server, request).entry_id());
+  }
+  return ids;
+}
+
+TEST(CatalogTest, PagesEndEarlyWhereEntriesAreWordy) {
+  TestServer server;
+  const std::vector<std::string> stored = StoreWordyEntries(server, 40);
+  v1::ListCachesRequest list;
+  std::set<std::string> listed;
+  int pages = 0;
+  do {
+    const auto page = Call(server, &Stub::ListCaches, list);
+    EXPECT_GE(page.entries_size(), 1);
+    EXPECT_LE(page.ByteSizeLong(), rpc::kMaxReplyBytes + 100);  // and a page token
+    for (const v1::EntryInfo& info : page.entries()) EXPECT_TRUE(listed.insert(info.entry_id()).second);
+    list.set_page_token(page.next_page_token());
+    ++pages;
+  } while (!list.page_token().empty());
+  EXPECT_EQ(listed, std::set<std::string>(stored.begin(), stored.end()));
+  EXPECT_EQ(pages, 2);
+}
+
+TEST(CatalogTest, DescribesAsManyAsOneReplyHolds) {
+  TestServer server;
+  v1::DescribeCachesRequest request;
+  for (const std::string& id : StoreWordyEntries(server, 40)) request.add_entries()->set_entry_id(id);
+  const auto response = Call(server, &Stub::DescribeCaches, request);
+  ASSERT_EQ(response.items_size(), 40);
+  EXPECT_LE(response.ByteSizeLong(), rpc::kMaxReplyBytes + 40 * 200);  // and the statuses
+  int described = 0;
+  while (described < 40 && response.items(described).status().code() == 0) ++described;
+  EXPECT_GT(described, 20);
+  ASSERT_LT(described, 40);
+  for (int i = described; i < 40; ++i) {
+    EXPECT_EQ(response.items(i).status().code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_EQ(response.items(i).status().reason(), "REPLY_TOO_LARGE");
+    EXPECT_FALSE(response.items(i).has_info());
+  }
+  // The rest is described when it is asked for again.
+  request.mutable_entries()->DeleteSubrange(0, described);
+  const auto rest = Call(server, &Stub::DescribeCaches, request);
+  for (const auto& item : rest.items()) EXPECT_EQ(item.status().code(), 0);
 }
 
 TEST(CatalogTest, PinsAndUnpins) {
