@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "service/format/prompt_key.h"
@@ -119,6 +120,10 @@ const BadInput kShapes[] = {
        b.mutable_prompt()->add_block_digests(std::string(32, 'd'));
        b.mutable_prompt()->set_block_size(-1);
      })},
+    {"BlockSizeAboveCap", kInvalid, "BAD_BLOCK_SIZE", Spoiled([](auto& b) {
+       b.mutable_prompt()->add_block_digests(std::string(32, 'd'));
+       b.mutable_prompt()->set_block_size(4097);
+     })},
     {"BlockDigestShort", kInvalid, "BAD_BLOCK_DIGEST",
      Spoiled([](auto& b) { b.mutable_prompt()->add_block_digests("short"); })},
     {"BlockExtraForSomeBlocks", kInvalid, "BAD_BLOCK_EXTRA", Spoiled([](auto& b) {
@@ -152,6 +157,11 @@ const BadInput kNumbers[] = {
     {"SinkLogitsForSomeHeads", kInvalid, "BAD_SINK_LOGITS", Spoiled([](auto& b) { Attention(b).add_sink_logits(1); })},
     {"RopeOfNoPairing", kInvalid, "BAD_ROPE",
      Spoiled([](auto& b) { Attention(b).mutable_rope()->set_rotary_dims(4); })},
+    {"RopeOfAnUnknownPairing", kInvalid, "BAD_ROPE", Spoiled([](auto& b) {
+       Attention(b).mutable_rope()->set_rotary_dims(2);
+       Attention(b).mutable_rope()->set_pairing(static_cast<v1::Rope::Pairing>(9));
+       Attention(b).mutable_rope()->add_inv_freq(1);
+     })},
     {"RopeDimsOdd", kInvalid, "BAD_ROPE", Spoiled([](auto& b) {
        Attention(b).mutable_rope()->set_pairing(v1::Rope::HALF);
        Attention(b).mutable_rope()->set_rotary_dims(3);
@@ -163,6 +173,10 @@ const BadInput kNumbers[] = {
     {"KeepRatioZero", kInvalid, "BAD_KEEP_RATIO", Spoiled([](auto& b) {
        b.mutable_spec()->clear_max_tokens();
        b.mutable_spec()->set_keep_ratio(0);
+     })},
+    {"KeepRatioNegative", kInvalid, "BAD_KEEP_RATIO", Spoiled([](auto& b) {
+       b.mutable_spec()->clear_max_tokens();
+       b.mutable_spec()->set_keep_ratio(-0.5);
      })},
     {"KeepRatioAboveOne", kInvalid, "BAD_KEEP_RATIO", Spoiled([](auto& b) {
        b.mutable_spec()->clear_max_tokens();
@@ -178,14 +192,24 @@ const BadInput kNumbers[] = {
      })},
     {"BudgetBelowWindow", kInvalid, "BUDGET_BELOW_WINDOW",
      Spoiled([](auto& b) { b.mutable_spec()->set_max_tokens(7); })},
+    {"BudgetBelowWindowAndSinks", kInvalid, "BUDGET_BELOW_WINDOW", Spoiled([](auto& b) {
+       b.mutable_spec()->set_sink_tokens(4);
+       b.mutable_spec()->set_max_tokens(11);
+     })},
     {"PoolEven", kInvalid, "BAD_POOL", Spoiled([](auto& b) { b.mutable_spec()->set_pool(2); })},
     {"PoolZero", kInvalid, "BAD_POOL", Spoiled([](auto& b) { b.mutable_spec()->set_pool(0); })},
     {"MassAboveOne", kInvalid, "BAD_MIN_RETAINED_MASS",
      Spoiled([](auto& b) { b.mutable_spec()->set_min_retained_mass(1.5); })},
+    {"MassNegative", kInvalid, "BAD_MIN_RETAINED_MASS",
+     Spoiled([](auto& b) { b.mutable_spec()->set_min_retained_mass(-0.1); })},
     {"MassNan", kInvalid, "BAD_MIN_RETAINED_MASS",
      Spoiled([](auto& b) { b.mutable_spec()->set_min_retained_mass(std::nan("")); })},
     {"RecentRatioAboveOne", kInvalid, "BAD_RECENT_RATIO",
      Spoiled([](auto& b) { b.mutable_spec()->set_recent_ratio(2); })},
+    {"RecentRatioNegative", kInvalid, "BAD_RECENT_RATIO",
+     Spoiled([](auto& b) { b.mutable_spec()->set_recent_ratio(-0.5); })},
+    {"RecentRatioNan", kInvalid, "BAD_RECENT_RATIO",
+     Spoiled([](auto& b) { b.mutable_spec()->set_recent_ratio(std::nan("")); })},
     {"BudgetMultipleZero", kInvalid, "BAD_BUDGET_MULTIPLE",
      Spoiled([](auto& b) { b.mutable_spec()->set_budget_multiple(0); })},
     {"SinksNegative", kInvalid, "BAD_SINK_TOKENS", Spoiled([](auto& b) { b.mutable_spec()->set_sink_tokens(-1); })},
@@ -220,6 +244,16 @@ const BadInput kCombinations[] = {
      })},
     {"GuardrailWhereSharded", kInvalid, "GUARDRAIL_SHARDED", Spoiled([](auto& b) {
        b.mutable_shard()->set_tp_size(2);
+       b.mutable_spec()->set_min_retained_mass(0.5);
+       b.mutable_spec()->set_on_low_mass(v1::ON_LOW_MASS_KEEP_FULL);
+     })},
+    {"RaisedBudgetWhereSharded", kInvalid, "GUARDRAIL_SHARDED", Spoiled([](auto& b) {
+       b.mutable_shard()->set_tp_size(2);
+       b.mutable_spec()->set_min_retained_mass(0.5);
+       b.mutable_spec()->set_on_low_mass(v1::ON_LOW_MASS_RAISE_BUDGET);
+     })},
+    {"GuardrailOfAPipelineStage", kInvalid, "GUARDRAIL_SHARDED", Spoiled([](auto& b) {
+       b.mutable_shard()->set_pp_size(2);
        b.mutable_spec()->set_min_retained_mass(0.5);
        b.mutable_spec()->set_on_low_mass(v1::ON_LOW_MASS_KEEP_FULL);
      })},
@@ -313,6 +347,11 @@ const BadInput kIdentities[] = {
        for (int i = 0; i < 65; ++i) b.mutable_model()->add_adapters()->set_name("a");
      })},
     {"ShardRankOutsideItsSize", kInvalid, "BAD_SHARD", Spoiled([](auto& b) { b.mutable_shard()->set_tp_rank(1); })},
+    {"ShardStageOutsideItsSize", kInvalid, "BAD_SHARD", Spoiled([](auto& b) {
+       b.mutable_shard()->set_pp_size(2);
+       b.mutable_shard()->set_pp_rank(2);
+     })},
+    {"ShardSizeNegative", kInvalid, "BAD_SHARD", Spoiled([](auto& b) { b.mutable_shard()->set_pp_size(-1); })},
     {"ShardLayersOutsideTheModel", kInvalid, "BAD_SHARD",
      Spoiled([](auto& b) { b.mutable_shard()->set_first_layer(1); })},
     {"ShardHeadsOutsideTheModel", kInvalid, "BAD_SHARD",
@@ -322,6 +361,57 @@ const BadInput kIdentities[] = {
      Spoiled([](auto& b) { b.set_transfer_id(std::string(33, 't')); })},
 };
 INSTANTIATE_TEST_SUITE_P(Identities, BadBeginTest, testing::ValuesIn(kIdentities), NameOfRow);
+
+// Every string of a model's identity is held to the same rules.
+TEST(BadBeginTest, RefusesBadStringsInEveryField) {
+  using Set = void (*)(v1::ModelIdentity&, const std::string&);
+  const std::pair<const char*, Set> fields[] = {
+      {"revision", [](auto& m, const auto& bad) { m.set_revision(bad); }},
+      {"kv_dtype", [](auto& m, const auto& bad) { m.set_kv_dtype(bad); }},
+      {"quantization", [](auto& m, const auto& bad) { m.set_quantization(bad); }},
+      {"rope", [](auto& m, const auto& bad) { m.set_rope(bad); }},
+      {"adapters.name", [](auto& m, const auto& bad) { m.add_adapters()->set_name(bad); }},
+      {"adapters.revision",
+       [](auto& m, const auto& bad) {
+         m.add_adapters()->set_name("adapter");
+         m.mutable_adapters(0)->set_revision(bad);
+       }},
+      {"extra, a key", [](auto& m, const auto& bad) { (*m.mutable_extra())[bad] = "value"; }},
+      {"extra, a value", [](auto& m, const auto& bad) { (*m.mutable_extra())["key"] = bad; }},
+  };
+  const std::string bad_strings[] = {
+      "a/../b",    "..",   "/etc/passwd",         "\\server", "%2E%2e", std::string("a\0b", 3), "a\x7f",
+      "a\xc2\x85", "a\nb", std::string(1025, 'n')};
+  for (const auto& [field, set] : fields) {
+    SCOPED_TRACE(field);
+    for (const std::string& bad : bad_strings) {
+      SCOPED_TRACE(bad.substr(0, 16));
+      ExpectRefused(
+          {"", kInvalid, "BAD_NAME", Spoiled([&, set = set](v1::Begin& b) { set(*b.mutable_model(), bad); })});
+    }
+    ExpectRefused({"", kInvalid, "MALFORMED_MESSAGE",
+                   Spoiled([set = set](v1::Begin& b) { set(*b.mutable_model(), "no UTF-8: \xff"); })});
+  }
+}
+
+TEST(BadBeginTest, RefusesAnEntryAboveTheCapThatTheBudgetWouldHold) {
+  ServerOptions options = SmallServer();
+  options.store.max_entry_bytes = 256 << 10;
+  TestServer server(options);
+  v1::Begin begin = BeginOf(SmallRequest());
+  begin.set_token_count(10'000);
+  begin.mutable_spec()->set_max_tokens(9000);
+  PutClient client(server.channel());
+  EXPECT_FALSE(client.Begin(begin).has_value());
+  const RpcEnd end = client.Finish();
+  EXPECT_EQ(end.code, kExhausted) << end;
+  EXPECT_EQ(end.reason, "ENTRY_TOO_LARGE");
+  EXPECT_EQ(end.retry_ms, 0);
+  server.ExpectAtRest();
+  const PutRequest good = SmallRequest();
+  EXPECT_TRUE(PutAll(server.channel(), good, MakePrompt(good)).committed.has_value());
+  server.ExpectAtRest();
+}
 
 }  // namespace
 }  // namespace chunkkv

@@ -1,4 +1,4 @@
-// Unary calls that take too long, through the real stack.
+// Calls that would take too long, through the real stack.
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
@@ -8,11 +8,14 @@
 #include <memory>
 #include <thread>
 
+#include "tests/support/get_client.h"
 #include "tests/support/put_client.h"
 #include "tests/support/test_server.h"
 
 namespace chunkkv {
 namespace {
+
+constexpr int64_t kHundredYearsMs = int64_t{100} * 365 * 24 * 3'600'000;
 
 // Calls `look` at every look.
 class WatchedClock : public FakeClock {
@@ -55,6 +58,7 @@ class CallTimeTest : public testing::Test {
 };
 
 TEST_F(CallTimeTest, ABatchEndsAtTheServersLimit) {
+  context_.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(kHundredYearsMs));
   clock_.look = [this] { clock_.AdvanceMs(1000); };
   clock_.armed = true;
   const RpcEnd end = Pin();
@@ -75,6 +79,44 @@ TEST_F(CallTimeTest, ABatchEndsWhenItsClientHasGone) {
   EXPECT_TRUE(TestServer::Eventually([this] { return server_->store().Stats().pins == 0; }));
   EXPECT_LT(looks_, 8000);
   clock_.armed = false;
+}
+
+// Limits of a server where nothing but its limit for one RPC ends a call.
+ServerOptions PatientServer() {
+  ServerOptions options = SmallServer();
+  options.rpc.idle_timeout_ms = kHundredYearsMs;
+  options.rpc.max_wait_ms = kHundredYearsMs;
+  return options;
+}
+
+TEST(LongDeadlineTest, APutEndsAtTheServersLimit) {
+  TestServer server(PatientServer());
+  RawStream stream(server.channel(), "PutCache", kHundredYearsMs);
+  v1::PutCacheRequest message;
+  *message.mutable_begin() = BeginOf(SmallRequest());
+  stream.Send(message);
+  EXPECT_TRUE(stream.Receive().has_value());
+  server.clock().AdvanceMs(3'600'001);
+  const RpcEnd end = stream.Finish();
+  EXPECT_EQ(end.code, grpc::StatusCode::DEADLINE_EXCEEDED) << end;
+  EXPECT_EQ(end.reason, "RPC_TOO_LONG");
+  server.ExpectAtRest();
+  EXPECT_TRUE(PutAll(server.channel(), SmallRequest(), MakePrompt(SmallRequest())).committed.has_value());
+}
+
+TEST(LongDeadlineTest, AWaitingGetEndsAtTheServersLimit) {
+  TestServer server(PatientServer());
+  v1::GetCacheRequest get = GetRequestOf(SmallRequest());
+  get.set_wait_ms(kHundredYearsMs);
+  RawStream stream(server.channel(), "GetCache", kHundredYearsMs);
+  stream.Send(get);
+  stream.HalfClose();
+  EXPECT_TRUE(TestServer::Eventually([&] { return server.store().Stats().waiters == 1; }));
+  server.clock().AdvanceMs(3'600'001);
+  const RpcEnd end = stream.Finish();
+  EXPECT_EQ(end.code, grpc::StatusCode::DEADLINE_EXCEEDED) << end;
+  EXPECT_EQ(end.reason, "RPC_TOO_LONG");
+  server.ExpectAtRest();
 }
 
 }  // namespace

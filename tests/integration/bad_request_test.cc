@@ -5,7 +5,9 @@
 #include <limits>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "service/format/prompt_key.h"
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_identity.h"
 #include "tests/integration/bad_input.h"
@@ -59,6 +61,9 @@ const BadInput kGets[] = {
     {"FingerprintShort", kInvalid, "BAD_FINGERPRINT", Get([](auto& r) { r.set_fingerprint("fingerprint"); })},
     {"ShardOutsideTheModel", kInvalid, "BAD_SHARD", Get([](auto& r) { r.mutable_shard()->set_layer_count(9); })},
     {"AcceptUnset", kInvalid, "ACCEPT_UNSET", Get([](auto& r) { r.mutable_accept()->clear_rule(); })},
+    {"AcceptExactFalse", kInvalid, "ACCEPT_UNSET", Get([](auto& r) { r.mutable_accept()->set_exact(false); })},
+    {"AcceptLeastLossyFalse", kInvalid, "ACCEPT_UNSET",
+     Get([](auto& r) { r.mutable_accept()->set_least_lossy(false); })},
     {"VariantShort", kInvalid, "BAD_VARIANT", Get([](auto& r) { r.mutable_accept()->set_variant("variant"); })},
     {"AcceptedPolicyUnknown", kInvalid, "BAD_POLICY",
      Get([](auto& r) { r.mutable_accept()->mutable_spec()->set_policy(static_cast<v1::Policy>(99)); })},
@@ -71,6 +76,8 @@ const BadInput kGets[] = {
        r.set_wait_ms(1000);
      })},
     {"PartBytesNegative", kInvalid, "BAD_PART_BYTES", Get([](auto& r) { r.set_max_part_bytes(-1); })},
+    {"PartBytesOne", kInvalid, "BAD_PART_BYTES", Get([](auto& r) { r.set_max_part_bytes(1); })},
+    {"PartBytesBelowLimit", kInvalid, "BAD_PART_BYTES", Get([](auto& r) { r.set_max_part_bytes(16'383); })},
     {"PartBytesAboveLimit", kInvalid, "BAD_PART_BYTES", Get([](auto& r) { r.set_max_part_bytes((2 << 20) + 1); })},
     {"PositionModeUnknown", kInvalid, "BAD_ENUM",
      Get([](auto& r) { r.set_position_mode(static_cast<v1::PositionMode>(9)); })},
@@ -83,6 +90,12 @@ const BadInput kGets[] = {
      GetOf(FullRequest,
            [](auto& r) {
              r.mutable_tokens()->set_begin(20);
+             r.mutable_tokens()->set_end(10);
+           })},
+    {"TokensEmpty", kInvalid, "BAD_TOKEN_RANGE",
+     GetOf(FullRequest,
+           [](auto& r) {
+             r.mutable_tokens()->set_begin(10);
              r.mutable_tokens()->set_end(10);
            })},
     {"TokensNegative", kInvalid, "BAD_TOKEN_RANGE",
@@ -118,8 +131,7 @@ const BadInput kGets[] = {
     {"ExactIsTheDefault", kNotFound, "ENTRY_NOT_FOUND", Get([](auto& r) { r.clear_accept(); })},
     {"AnotherVariant", kNotFound, "ENTRY_NOT_FOUND",
      Get([](auto& r) { r.mutable_accept()->set_variant(std::string(32, 'v')); })},
-    {"EntryIdOfAnEarlierEntry", kNotFound, "ENTRY_NOT_FOUND",
-     Get([](auto& r) { r.set_if_entry_id(std::string(16, 'e')); })},
+    {"EntryIdOfNoEntry", kNotFound, "ENTRY_NOT_FOUND", Get([](auto& r) { r.set_if_entry_id(std::string(16, 'e')); })},
 };
 INSTANTIATE_TEST_SUITE_P(Gets, BadRequestTest, testing::ValuesIn(kGets), NameOfRow);
 
@@ -210,6 +222,12 @@ const BadInput kUnary[] = {
     {"ListOfABadFingerprint", kInvalid, "BAD_FINGERPRINT",
      Unary<List>(&Stub::ListCaches, [](auto& r) { r.set_fingerprint("f"); })},
     {"PinNothing", kInvalid, "EMPTY_BATCH", Unary<Pin>(&Stub::PinCaches, [](auto& r) { r.set_duration_ms(1); })},
+    {"PinTooMuch", kInvalid, "BATCH_TOO_LARGE",
+     Unary<Pin>(&Stub::PinCaches,
+                [](auto& r) {
+                  r.set_duration_ms(1);
+                  for (int i = 0; i < 100'001; ++i) r.add_entries();
+                })},
     {"PinForNoTime", kInvalid, "BAD_PIN", Unary<Pin>(&Stub::PinCaches, [](auto& r) { r.add_entries(); })},
     {"PinTooLong", kInvalid, "PIN_TOO_LONG",
      Unary<Pin>(&Stub::PinCaches,
@@ -218,6 +236,11 @@ const BadInput kUnary[] = {
                   r.set_duration_ms(kHuge);
                 })},
     {"UnpinNothing", kInvalid, "EMPTY_BATCH", Unary<Unpin>(&Stub::UnpinCaches, [](auto&) {})},
+    {"UnpinTooMuch", kInvalid, "BATCH_TOO_LARGE",
+     Unary<Unpin>(&Stub::UnpinCaches,
+                  [](auto& r) {
+                    for (int i = 0; i < 100'001; ++i) r.add_pin_ids("");
+                  })},
     {"DeleteNothing", kInvalid, "EMPTY_BATCH", Unary<Delete>(&Stub::DeleteCaches, [](auto&) {})},
     {"DeleteTooMuch", kInvalid, "BATCH_TOO_LARGE",
      Unary<Delete>(&Stub::DeleteCaches,
@@ -226,6 +249,8 @@ const BadInput kUnary[] = {
                    })},
     {"TrimWithoutACondition", kInvalid, "NO_CONDITION", Unary<Trim>(&Stub::TrimCaches, [](auto&) {})},
     {"TrimNegative", kInvalid, "BAD_AGE", Unary<Trim>(&Stub::TrimCaches, [](auto& r) { r.set_older_than_ms(-1); })},
+    {"TrimOfABadFingerprint", kInvalid, "BAD_FINGERPRINT",
+     Unary<Trim>(&Stub::TrimCaches, [](auto& r) { r.set_fingerprint(std::string(31, 'f')); })},
     {"TrimOfAKeyAlone", kInvalid, "DIGESTS_MISSING",
      Unary<Trim>(&Stub::TrimCaches, [](auto& r) { r.mutable_prefix()->set_key(std::string(32, 'k')); })},
     {"RegisterARegion", kUnimplemented, "REGIONS",
@@ -295,7 +320,7 @@ const BadInput kItems[] = {
      DeleteOne([](auto& s, const auto&) { s.mutable_name()->set_fingerprint(std::string(32, 'f')); })},
     {"SelectorOfNoEntry", kNotFound, "ENTRY_NOT_FOUND",
      DeleteOne([](auto& s, const auto&) { s.set_entry_id(std::string(16, 'e')); })},
-    {"SelectorOfAnEarlierEntry", kNotFound, "ENTRY_NOT_FOUND", DeleteOne([](auto& s, const std::string&) {
+    {"SelectorOfAnotherEntryId", kNotFound, "ENTRY_NOT_FOUND", DeleteOne([](auto& s, const std::string&) {
        const PutRequest request = SmallRequest();
        rpc::ToWire(request.model, s.mutable_name()->mutable_model());
        s.mutable_name()->set_key(rpc::ToString(request.key));
@@ -318,6 +343,9 @@ const BadInput kItems[] = {
        }
      })},
     {"FindHoldingNegative", kInvalid, "BAD_PIN", FindOne([](auto& q) { q.set_hold_ms(-1); })},
+    {"FindHoldingTooLong", kInvalid, "PIN_TOO_LONG", FindOne([](auto& q) { q.set_hold_ms(3'600'001); })},
+    {"FindHoldingForEver", kInvalid, "PIN_TOO_LONG", FindOne([](auto& q) { q.set_hold_ms(kHuge); })},
+    {"FindAcceptingNothing", kInvalid, "ACCEPT_UNSET", FindOne([](auto& q) { q.mutable_accept()->set_exact(false); })},
     {"FindAMiss", kNotFound, "PREFIX_NOT_FOUND", FindOne([](auto&) {})},
 };
 INSTANTIATE_TEST_SUITE_P(Items, BadRequestTest, testing::ValuesIn(kItems), NameOfRow);
@@ -392,18 +420,91 @@ TEST(BadRequestTest, RefusesToDeleteWhatIsPinned) {
   server.ExpectAtRest();
 }
 
+template <typename Response, typename Request>
+Response Answer(TestServer& server, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                const Request& request) {
+  grpc::ClientContext context;
+  Response response;
+  const grpc::Status status = (server.stub().*method)(&context, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response;
+}
+
 TEST(BadRequestTest, AnswersEachOfABatchWithRepeats) {
   TestServer server;
-  const std::string id = Store(server);
-  Delete request;
-  for (int i = 0; i < 3; ++i) request.add_entries()->set_entry_id(id);
-  grpc::ClientContext context;
-  v1::DeleteCachesResponse response;
-  ASSERT_TRUE(server.stub().DeleteCaches(&context, request, &response).ok());
-  ASSERT_EQ(response.items_size(), 3);
-  EXPECT_EQ(response.items(0).code(), 0);
-  EXPECT_EQ(response.items(1).code(), kNotFound);
-  EXPECT_EQ(response.items(2).code(), kNotFound);
+  PutRequest stored = SmallRequest();
+  stored.prompt = DigestPrompt(std::vector<uint32_t>(96, 5), {});
+  stored.key = stored.prompt.digests.back();
+  const std::string id = Store(server, stored);
+  Find find;
+  Describe describe;
+  Pin pin;
+  pin.set_duration_ms(1000);
+  Delete remove;
+  for (int i = 0; i < 3; ++i) {
+    Find::Query* const query = find.add_queries();
+    rpc::ToWire(stored.model, query->mutable_model());
+    for (int token = 0; token < 96; ++token) query->mutable_prompt()->add_tokens(5);
+    describe.add_entries()->set_entry_id(id);
+    pin.add_entries()->set_entry_id(id);
+    remove.add_entries()->set_entry_id(id);
+  }
+  const auto found = Answer(server, &Stub::FindLongestPrefix, find);
+  const auto described = Answer(server, &Stub::DescribeCaches, describe);
+  const auto pinned = Answer(server, &Stub::PinCaches, pin);
+  ASSERT_EQ(found.results_size(), 3);
+  ASSERT_EQ(described.items_size(), 3);
+  ASSERT_EQ(pinned.items_size(), 3);
+  Unpin unpin;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(found.results(i).status().code(), 0) << found.results(i).status().message();
+    EXPECT_EQ(found.results(i).entries(0).entry_id(), id);
+    EXPECT_EQ(described.items(i).info().entry_id(), id);
+    EXPECT_EQ(pinned.items(i).status().code(), 0);
+    // Each pin is a lease of its own.
+    for (int repeat = 0; repeat < 2; ++repeat) unpin.add_pin_ids(pinned.items(i).pin_id());
+  }
+  EXPECT_EQ(server.store().Stats().pins, 3);
+  const auto unpinned = Answer(server, &Stub::UnpinCaches, unpin);
+  ASSERT_EQ(unpinned.items_size(), 6);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(unpinned.items(i).reason(), i % 2 == 0 ? "" : "PIN_NOT_FOUND");
+  const auto removed = Answer(server, &Stub::DeleteCaches, remove);
+  ASSERT_EQ(removed.items_size(), 3);
+  EXPECT_EQ(removed.items(0).code(), 0);
+  EXPECT_EQ(removed.items(1).code(), kNotFound);
+  EXPECT_EQ(removed.items(2).code(), kNotFound);
+  server.ExpectAtRest();
+}
+
+// The name is the same, the entry is another one.
+TEST(BadRequestTest, AnEarlierEntryIsNotFoundUnderItsName) {
+  TestServer server;
+  const std::string first_id = Store(server);
+  Delete remove;
+  remove.add_entries()->set_entry_id(first_id);
+  EXPECT_EQ(Answer(server, &Stub::DeleteCaches, remove).items(0).code(), 0);
+  const std::string second_id = Store(server);
+  ASSERT_NE(first_id, second_id);
+
+  v1::GetCacheRequest get = GetRequestOf(SmallRequest());
+  get.set_if_entry_id(first_id);
+  const RpcEnd end = GetAll(server.channel(), get).end;
+  EXPECT_EQ(end.code, kNotFound) << end;
+  EXPECT_EQ(end.reason, "ENTRY_NOT_FOUND");
+  const PutRequest request = SmallRequest();
+  v1::EntrySelector* const selector = remove.mutable_entries(0);
+  rpc::ToWire(request.model, selector->mutable_name()->mutable_model());
+  selector->mutable_name()->set_key(rpc::ToString(request.key));
+  selector->mutable_name()->set_variant(rpc::ToString(VariantOf(request.spec)));
+  selector->set_if_entry_id(first_id);
+  EXPECT_EQ(Answer(server, &Stub::DeleteCaches, remove).items(0).reason(), "ENTRY_NOT_FOUND");
+  EXPECT_EQ(server.store().Stats().entries, 1);
+
+  get.set_if_entry_id(second_id);
+  EXPECT_TRUE(GetAll(server.channel(), get).end.ok());
+  selector->set_if_entry_id(second_id);
+  EXPECT_EQ(Answer(server, &Stub::DeleteCaches, remove).items(0).code(), 0);
+  EXPECT_EQ(server.store().Stats().entries, 0);
   server.ExpectAtRest();
 }
 

@@ -33,6 +33,24 @@ PutRequest FromScores() {
   return request;
 }
 
+PutRequest FromAttention() {
+  PutRequest request = SmallRequest();
+  request.score_source = ScoreSource::kAttention;
+  return request;
+}
+
+PutRequest WithLse() {
+  PutRequest request = SmallRequest();
+  request.has_lse = true;
+  return request;
+}
+
+PutRequest InBf16() {
+  PutRequest request = SmallRequest();
+  request.layout = {AttentionLayers(0, 3, SmallAttention(DType::kBF16))};
+  return request;
+}
+
 PutRequest Selecting() {
   PutRequest request = FromScores();
   request.send_mode = SendMode::kSelectThenSend;
@@ -153,6 +171,8 @@ const BadInput kOrders[] = {
        *message.mutable_begin() = BeginOf(r);
        c.Send(message);
      })},
+    {"AttachAsASecondMessage", kInvalid, "BEGIN_TWICE",
+     SmallAfter([](PutClient& c, const PutRequest&, const Prompt&) { c.Attach(std::string(16, 's')); })},
     {"UnsetMessage", kInvalid, "EMPTY_MESSAGE",
      SmallAfter([](PutClient& c, const PutRequest&, const Prompt&) { c.Send(v1::PutCacheRequest()); })},
     {"MalformedMessage", kInvalid, "MALFORMED_MESSAGE",
@@ -229,6 +249,8 @@ const BadInput kParts[] = {
                    h.range = RangeKind::kBytes;
                  })},
     {"RangeKindUnset", kInvalid, "BAD_RANGE_KIND", ChangedWire([](auto& m) { m.mutable_part()->clear_range(); })},
+    {"RangeKindUnknown", kInvalid, "BAD_RANGE_KIND",
+     ChangedWire([](auto& m) { m.mutable_part()->set_range(static_cast<v1::RangeKind>(99)); })},
     {"RangeNegative", kInvalid, "BAD_RANGE", ChangedPart(SmallRequest, [](PartHeader& h) { h.begin = -1; })},
     {"RangeReversed", kInvalid, "BAD_RANGE", ChangedPart(SmallRequest, [](PartHeader& h) { h.end = 5; })},
     {"RangePastTheEnd", kInvalid, "BAD_RANGE", ChangedPart(SmallRequest, [](PartHeader& h) { h.end = 97; })},
@@ -243,6 +265,8 @@ const BadInput kParts[] = {
     {"BytesBeyondTheDeclared", kInvalid, "PART_SIZE",
      ChangedPart(SmallRequest, [](PartHeader& h) { ++h.payload_bytes; })},
     {"BytesMissing", kInvalid, "PART_SIZE", ChangedPart(SmallRequest, [](PartHeader& h) { --h.payload_bytes; })},
+    {"OddBytesOfSixteenBitRows", kInvalid, "PART_SIZE",
+     ChangedPart(InBf16, [](PartHeader& h) { h.payload_bytes = 10 * 2 * 8 * 2 - 1; })},
     {"InlineAboveTwoMebibytes", kInvalid, "PART_TOO_LARGE",
      ChangedPart(SmallRequest, [](PartHeader& h) { h.payload_bytes = (2 << 20) + 1; })},
     {"MessageAboveEightMebibytes", kExhausted, "",
@@ -283,6 +307,26 @@ const BadInput kParts[] = {
      SmallAfter(SpoiledLayer([](PromptLayer& l) { SetFloat(l.queries, 3, kNan); }))},
     {"InfInKeys", kInvalid, "NON_FINITE_INPUT",
      SmallAfter(SpoiledLayer([](PromptLayer& l) { SetFloat(l.tensors[0], 5, -kInf); }))},
+    {"InfInQueries", kInvalid, "NON_FINITE_INPUT",
+     SmallAfter(SpoiledLayer([](PromptLayer& l) { SetFloat(l.queries, 3, kInf); }))},
+    {"NanInKeys", kInvalid, "NON_FINITE_INPUT",
+     SmallAfter(SpoiledLayer([](PromptLayer& l) { SetFloat(l.tensors[0], 5, kNan); }))},
+    {"LogitsOverflow", kInvalid, "NON_FINITE_INPUT", SmallAfter(SpoiledLayer([](PromptLayer& l) {
+       SetFloat(l.queries, 0, 1e30F);
+       SetFloat(l.tensors[0], 0, 1e30F);
+     }))},
+    {"NanInLse", kInvalid, "NON_FINITE_INPUT",
+     After(WithLse, SpoiledLayer([](PromptLayer& l) { SetFloat(l.lse, 3, kNan); }))},
+    {"InfInLse", kInvalid, "NON_FINITE_INPUT",
+     After(WithLse, SpoiledLayer([](PromptLayer& l) { SetFloat(l.lse, 3, -kInf); }))},
+    {"NanInAttention", kInvalid, "NON_FINITE_INPUT",
+     After(FromAttention, SpoiledLayer([](PromptLayer& l) { SetFloat(l.attention, 3, kNan); }))},
+    {"InfInAttention", kInvalid, "NON_FINITE_INPUT",
+     After(FromAttention, SpoiledLayer([](PromptLayer& l) { SetFloat(l.attention, 3, kInf); }))},
+    {"NegativeAttention", kInvalid, "NEGATIVE_SCORES",
+     After(FromAttention, SpoiledLayer([](PromptLayer& l) { SetFloat(l.attention, 3, -0.25F); }))},
+    {"InfInScores", kInvalid, "NON_FINITE_INPUT",
+     After(FromScores, SpoiledLayer([](PromptLayer& l) { SetFloat(l.token_scores, 5, kInf); }))},
     {"NanInScores", kInvalid, "NON_FINITE_INPUT",
      After(FromScores, SpoiledLayer([](PromptLayer& l) { SetFloat(l.token_scores, 5, kNan); }))},
     {"NegativeScores", kInvalid, "NEGATIVE_SCORES",
@@ -383,6 +427,39 @@ const BadInput kSelectedRows[] = {
            })},
 };
 INSTANTIATE_TEST_SUITE_P(SelectedRows, BadStreamTest, testing::ValuesIn(kSelectedRows), NameOfRow);
+
+// A stream that comes when the put waits for another one's parts only; that one is not harmed.
+TEST(BadStreamTest, RefusesToAttachWhileCommitting) {
+  TestServer server;
+  const PutRequest request = SmallRequest();
+  const Prompt prompt = MakePrompt(request);
+  PutClient first(server.channel());
+  const auto begun = first.Begin(request);
+  ASSERT_TRUE(begun.has_value());
+  PutClient second(server.NewChannel());
+  ASSERT_TRUE(second.Attach(begun->session_id()));
+  EXPECT_TRUE(TestServer::Eventually([&] { return server.server().stream_count() == 2; }));
+  first.SendLayer(request, prompt, 0, 96);
+  first.SendLayer(request, prompt, 2, 96);
+  first.SendCommit();
+  // Attached streams are taken until the commit has come.
+  RpcEnd end;
+  EXPECT_TRUE(TestServer::Eventually([&] {
+    PutClient late(server.channel());
+    late.Attach(begun->session_id());
+    late.stream().HalfClose();
+    end = late.Finish();
+    return !end.ok();
+  }));
+  EXPECT_EQ(end.code, kInvalid) << end;
+  EXPECT_EQ(end.reason, "AFTER_COMMIT");
+  second.SendLayer(request, prompt, 1, 96);
+  second.stream().HalfClose();
+  EXPECT_TRUE(second.Finish().ok());
+  EXPECT_TRUE(first.ReceiveCommitted().has_value());
+  EXPECT_TRUE(first.Finish().ok());
+  server.ExpectAtRest();
+}
 
 // The identity is stored with another digest over K and V as sent.
 TEST(BadStreamTest, RefusesOtherContentUnderAStoredIdentity) {
