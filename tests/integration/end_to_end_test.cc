@@ -2,6 +2,7 @@
 // way.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <numeric>
 #include <ostream>
@@ -117,7 +118,7 @@ const Way kWays[] = {
        r.layout = {VerbatimLayers(0, 1), AttentionLayers(1, 1), VerbatimLayers(2, 2), AttentionLayers(4, 2)};
        r.model.layer_count = r.shard.layer_count = 6;
      }},
-    {"ChunkKvKeepsFullUnderAGuardrail",
+    {"ChunkKvUnderAGuardrailThatDoesNotAct",
      [](PutRequest& r) {
        r.spec.min_retained_mass = 0.0;
        r.spec.on_low_mass = OnLowMass::kRaiseBudget;
@@ -184,6 +185,74 @@ const Way kWays[] = {
        r.group_row_counts = {4, 5, 3};
      }},
 };
+
+bool Changed(const v1::CompactionResult& result, v1::CompactionResult::BudgetChange change) {
+  return std::find(result.changes().begin(), result.changes().end(), change) != result.changes().end();
+}
+
+TEST(GuardrailTest, KeptFullUnderTheRequestedVariantIsExact) {
+  TestServer server;
+  PutRequest request = SmallRequest();
+  request.spec.min_retained_mass = 1.0;
+  request.spec.on_low_mass = OnLowMass::kKeepFull;
+  const Prompt prompt = MakePrompt(request);
+  const PutResult put = PutAll(server.channel(), request, prompt, 7);
+  ASSERT_TRUE(put.committed.has_value()) << put.end;
+  const std::string variant = rpc::ToString(VariantOf(request.spec));
+  EXPECT_EQ(put.committed->variant(), variant);
+  EXPECT_EQ(put.committed->compaction().policy_applied(), v1::POLICY_FULL);
+  EXPECT_TRUE(Changed(put.committed->compaction(), v1::CompactionResult::KEPT_FULL_FOR_MASS));
+  for (const auto& [group, selection] : put.selections) EXPECT_TRUE(selection.everything()) << group;
+
+  const std::vector<std::vector<int32_t>> everything(3, Everything(96));
+  v1::GetCacheRequest by_variant = GetRequestOf(request);
+  by_variant.mutable_accept()->set_variant(variant);
+  v1::GetCacheRequest exact = GetRequestOf(request);
+  exact.mutable_accept()->set_exact(true);
+  v1::GetCacheRequest by_default = GetRequestOf(request);
+  by_default.clear_accept();
+  for (const v1::GetCacheRequest& get : {by_variant, exact, by_default}) {
+    const GotEntry got = GetAll(server.channel(), get);
+    ExpectServed(got, request, prompt, everything);
+    EXPECT_EQ(got.header.variant(), variant);
+    EXPECT_EQ(got.header.policy_applied(), v1::POLICY_FULL);
+    EXPECT_EQ(got.header.spec().policy(), v1::POLICY_CHUNK_KV);
+  }
+  server.ExpectAtRest();
+}
+
+TEST(GuardrailTest, ABudgetIsRaisedUntilTheMassIsKept) {
+  TestServer server;
+  PutRequest request = SmallRequest();
+  request.spec.max_tokens = 12;
+  const Prompt prompt = MakePrompt(request);
+  const auto least_mass = [&](int64_t budget) {
+    const std::vector<double> masses = ReferenceKept(request, prompt, budget).masses;
+    return *std::min_element(masses.begin(), masses.end());
+  };
+  // More than twice the budget keeps, and not more than four times keeps.
+  const double mass = (least_mass(24) + least_mass(48)) / 2;
+  request.spec.min_retained_mass = mass;
+  request.spec.on_low_mass = OnLowMass::kRaiseBudget;
+  ASSERT_LT(least_mass(24), mass);
+  ASSERT_LT(mass, least_mass(48));
+
+  const PutResult put = PutAll(server.channel(), request, prompt, 7);
+  ASSERT_TRUE(put.committed.has_value()) << put.end;
+  const v1::CompactionResult& compaction = put.committed->compaction();
+  EXPECT_EQ(put.begun->budget(), 12);
+  EXPECT_EQ(compaction.budget(), 48);
+  EXPECT_EQ(compaction.policy_applied(), v1::POLICY_CHUNK_KV);
+  EXPECT_TRUE(Changed(compaction, v1::CompactionResult::RAISED_FOR_MASS));
+  for (const auto& layer : compaction.retained_mass()) EXPECT_GE(layer.mass(), mass);
+  ExpectServed(GetAll(server.channel(), GetRequestOf(request)), request, prompt,
+               ReferenceKept(request, prompt, 48).positions);
+  // It is lossy all the same.
+  v1::GetCacheRequest exact = GetRequestOf(request);
+  exact.mutable_accept()->set_exact(true);
+  EXPECT_EQ(GetAll(server.channel(), exact).end.reason, "ENTRY_NOT_FOUND");
+  server.ExpectAtRest();
+}
 
 INSTANTIATE_TEST_SUITE_P(Ways, EndToEndTest, testing::ValuesIn(kWays),
                          [](const auto& info) { return std::string(info.param.name); });
