@@ -190,7 +190,9 @@ TEST(PutLifecycleTest, CountsTimeWhileOneStreamWaitsForAnother) {
 }
 
 TEST(PutLifecycleTest, EndsStreamsThatWaitForEachOther) {
-  TestServer server(WithoutRpcLimit());
+  ServerOptions options = WithoutRpcLimit();
+  options.rpc.idle_timeout_ms = options.rpc.max_rpc_ms;  // which would end them too, later
+  TestServer server(options);
   const PutRequest request = Layers(12);
   const Prompt prompt = MakePrompt(request);
   PutClient client(server.channel());
