@@ -128,8 +128,10 @@ TEST(PutLifecycleTest, TakesTheCommitOnAnAttachedStream) {
   PutClient second(server.NewChannel());
   ASSERT_TRUE(second.Attach(begun->session_id()));
   for (int32_t layer = 0; layer < 3; ++layer) first.SendLayer(request, prompt, layer, 20);
-  first.stream().HalfClose();
   for (int32_t layer = 3; layer < 6; ++layer) second.SendLayer(request, prompt, layer, 20);
+  // Attaching is not answered: only now is it certain that the other stream is there.
+  ASSERT_TRUE(first.ReceiveSelection(3).has_value());
+  first.stream().HalfClose();
   second.SendCommit();
   EXPECT_TRUE(second.ReceiveCommitted().has_value());
   EXPECT_TRUE(first.ReceiveCommitted().has_value());
@@ -148,6 +150,7 @@ TEST(PutLifecycleTest, NamesTheGapOfACommitOnAnAttachedStream) {
   PutClient second(server.NewChannel());
   ASSERT_TRUE(second.Attach(begun->session_id()));
   second.SendLayer(request, prompt, 1, 20);
+  ASSERT_TRUE(first.ReceiveSelection(1).has_value());
   second.SendCommit();
   first.SendLayer(request, prompt, 2, 20);  // also behind the commit: it is the other stream's
   first.stream().HalfClose();
