@@ -28,7 +28,7 @@ step "C++ tests ($preset)"
 ctest_options=(--test-dir "build/$preset" --output-on-failure --no-tests=error -j2)
 case $preset in
   asan | tsan)
-    export TSAN_OPTIONS="ignore_noninstrumented_modules=1 ${TSAN_OPTIONS:-}"
+    export TSAN_OPTIONS="ignore_noninstrumented_modules=1 suppressions=$PWD/tests/tsan.supp ${TSAN_OPTIONS:-}"
     export ASAN_OPTIONS="detect_stack_use_after_return=1 ${ASAN_OPTIONS:-}"
     ctest_options+=(--label-exclude 'release_only|package') ;;
 esac
