@@ -39,7 +39,10 @@ absl::StatusOr<RecordHead> DecodeRecordHead(absl::Span<const std::byte> bytes, i
 // where a list does not ascend within [0, L) or the body has another size.
 absl::Status LoadPositions(absl::Span<const std::byte> body, RecordHead* head);
 
-// Checks positions in `body` against the header's, every tensor digest and the entry digest.
+// Checks positions in `body` against the header's. Errors: DATA_LOSS: DIGEST_MISMATCH naming the list.
+absl::Status VerifyPositions(const EntryHeader& header, absl::Span<const std::byte> body);
+
+// VerifyPositions, and checks every tensor digest and the entry digest.
 // Errors: DATA_LOSS: DIGEST_MISMATCH naming the tensor, RECORD_DAMAGED where the body has another size.
 absl::Status VerifyBody(const EntryHeader& header, absl::Span<const std::byte> body);
 

@@ -50,8 +50,7 @@ absl::Status LoadPositions(absl::Span<const std::byte> body, RecordHead* head) {
   return absl::OkStatus();
 }
 
-absl::Status VerifyBody(const EntryHeader& header, absl::Span<const std::byte> body) {
-  if (absl::Status status = CheckSize(header, body); !status.ok()) return status;
+absl::Status VerifyPositions(const EntryHeader& header, absl::Span<const std::byte> body) {
   for (size_t i = 0, offset = 0; i < header.groups.size(); ++i) {
     if (!HasPositions(header, i)) continue;
     const size_t size_bytes = header.row_counts[i] * sizeof(int32_t);
@@ -62,6 +61,12 @@ absl::Status VerifyBody(const EntryHeader& header, absl::Span<const std::byte> b
     if (!is_same) return Mismatch(PositionsName(i));
     offset += size_bytes;
   }
+  return absl::OkStatus();
+}
+
+absl::Status VerifyBody(const EntryHeader& header, absl::Span<const std::byte> body) {
+  if (absl::Status status = CheckSize(header, body); !status.ok()) return status;
+  if (absl::Status status = VerifyPositions(header, body); !status.ok()) return status;
   const int64_t body_bytes = static_cast<int64_t>(body.size());
   for (const TensorSlot& slot : header.tensors) {
     const bool is_inside = slot.offset >= 0 && slot.size_bytes >= 0 && slot.offset <= body_bytes &&

@@ -29,6 +29,11 @@ inline int64_t CheckedSum(std::initializer_list<int64_t> terms) {
   return sum;
 }
 
+// Up to the next multiple of 64, which every tensor's memory begins at.
+inline int64_t AlignedBytes(int64_t bytes) {
+  return bytes > kTooManyBytes - 63 ? kTooManyBytes : (bytes + 63) / 64 * 64;
+}
+
 }  // namespace chunkkv
 
 #endif  // CHUNKKV_SERVICE_SESSION_CHECKED_BYTES_H_

@@ -199,8 +199,6 @@ RowPlace PlaceOfRows(const PutRequest& request, const PutPlan& put) {
 
 }  // namespace
 
-int32_t PutPlan::window_rows() const { return static_cast<int32_t>(std::min(plan.window_length, plan.token_count)); }
-
 absl::StatusOr<PutPlan> MakePutPlan(const PutRequest& request, const SessionLimits& limits) {
   CHUNKKV_RETURN_IF_ERROR(CheckTimes(request, limits));
   if (request.token_count < 1) return InvalidArgument("BAD_TOKEN_COUNT", "token_count must be at least 1");

@@ -61,8 +61,6 @@ struct PutPlan {
   int32_t staged_layers = 0;
   // LAYER_MAJOR: scored layers whose attention may be staged; 0: no bound.
   int32_t staged_attention = 0;
-
-  int32_t window_rows() const;  // w' = min(w, L)
 };
 
 // Errors: INVALID_ARGUMENT and UNIMPLEMENTED of ValidateLayout and MakePlan, and:

@@ -1,14 +1,10 @@
 #include "service/session/score_inputs.h"
 
 #include "service/base/status_macros.h"
+#include "service/session/checked_bytes.h"
 #include "service/session/staging_plan.h"
 
 namespace chunkkv {
-namespace {
-
-int64_t Aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
-}  // namespace
 
 absl::Status ScoreInputs::Allocate(PartTensor tensor, StagingMemory& memory) {
   BufferPtr& buffer = tensor == PartTensor::kAttention ? attention_ : buffer_;
@@ -22,12 +18,12 @@ std::byte* ScoreInputs::Address(PartTensor tensor) const {
   if (tensor == PartTensor::kAttention) return attention_->data();
   std::byte* const queries = buffer_->data();
   if (tensor == PartTensor::kQueries) return queries;
-  std::byte* const lse = queries + Aligned(bytes_.queries);
-  return tensor == PartTensor::kLse ? lse : lse + Aligned(bytes_.lse);
+  std::byte* const lse = queries + AlignedBytes(bytes_.queries);
+  return tensor == PartTensor::kLse ? lse : lse + AlignedBytes(bytes_.lse);
 }
 
 float* ScoreInputs::token_scores() const {
-  return reinterpret_cast<float*>(Address(PartTensor::kTokenScores) + Aligned(bytes_.token_scores));
+  return reinterpret_cast<float*>(Address(PartTensor::kTokenScores) + AlignedBytes(bytes_.token_scores));
 }
 
 ScoreAddresses ScoreInputs::Addresses() const {

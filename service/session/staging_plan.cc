@@ -18,17 +18,7 @@ constexpr int64_t kMostSinks = 4;
 // As far as a sum of sizes may come before a body is laid out for it.
 constexpr int64_t kMostBytes = int64_t{1} << 60;
 
-int64_t Aligned(int64_t bytes) { return bytes > kTooManyBytes - 63 ? kTooManyBytes : (bytes + 63) / 64 * 64; }
-
 absl::Status TooLarge() { return InvalidArgument("SIZE_OVERFLOW", "layout: the entry's size is beyond 2^60 bytes"); }
-
-int64_t PositionsBytes(const PutPlan& put, const std::vector<int64_t>& row_counts) {
-  int64_t bytes = 0;
-  for (const int64_t rows : row_counts) {
-    if (rows < put.plan.token_count) bytes = CheckedSum({bytes, CheckedProduct({rows, sizeof(int32_t)})});
-  }
-  return bytes;
-}
 
 // What fits in `count` at once of the largest sizes, or all where `count` is 0.
 int64_t LargestTogether(std::vector<int64_t> sizes, int32_t count) {
@@ -98,14 +88,15 @@ void PlanSinks(const PutRequest& request, const PutPlan& put, const SessionLimit
 int64_t LayerStageBytes(const LayerPlan& layer, int64_t token_count) {
   int64_t bytes = 0;
   for (const TensorSpec& spec : layer.tensors) {
-    bytes = CheckedSum({bytes, Aligned(CheckedProduct({spec.row_bytes, token_count}))});
+    bytes = CheckedSum({bytes, AlignedBytes(CheckedProduct({spec.row_bytes, token_count}))});
   }
   return bytes;
 }
 
 int64_t ScoreBufferBytes(const ScoreInputBytes& bytes, const Plan& plan) {
   const int64_t token_scores = CheckedProduct({plan.past_length, sizeof(float)});
-  return CheckedSum({Aligned(bytes.queries), Aligned(bytes.lse), Aligned(bytes.token_scores), Aligned(token_scores)});
+  return CheckedSum({AlignedBytes(bytes.queries), AlignedBytes(bytes.lse), AlignedBytes(bytes.token_scores),
+                     AlignedBytes(token_scores)});
 }
 
 int64_t StagingPlan::ReservedBytes() const {
@@ -125,7 +116,7 @@ absl::StatusOr<StagingPlan> MakeStagingPlan(const PutRequest& request, const Put
   // Where selection comes before rows, there is nothing to lay out until it is made.
   const bool body_later = put.selects_first && put.decides_last;
   if (!body_later) {
-    staging.positions_bytes = PositionsBytes(put, put.row_counts);
+    staging.positions_bytes = PositionsBytes(put.row_counts, put.plan.token_count);
     CHUNKKV_ASSIGN_OR_RETURN(staging.slots,
                              LayOutBody(request.layout, put.plan.groups, put.row_counts, staging.positions_bytes));
     staging.body_bytes = staging.positions_bytes;
@@ -134,7 +125,7 @@ absl::StatusOr<StagingPlan> MakeStagingPlan(const PutRequest& request, const Put
   if (put.decides_last) {
     const std::vector<int64_t> rows(put.plan.groups.size(), put.largest_budget);
     const std::vector<int64_t> all_rows(put.plan.groups.size(), put.plan.token_count);
-    const int64_t positions_bytes = PositionsBytes(put, rows);
+    const int64_t positions_bytes = PositionsBytes(rows, put.plan.token_count);
     CHUNKKV_ASSIGN_OR_RETURN(auto slots, LayOutBody(request.layout, put.plan.groups, rows, positions_bytes));
     const int64_t bytes = slots.back().offset + slots.back().size_bytes;
     CHUNKKV_ASSIGN_OR_RETURN(slots, LayOutBody(request.layout, put.plan.groups, all_rows, 0));

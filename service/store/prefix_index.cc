@@ -151,7 +151,6 @@ PrefixNode* PrefixIndex::FindOrAddChild(PrefixNode* parent, const PrefixNode::Ke
   if (node == nullptr) {
     node = std::make_unique<PrefixNode>();
     node->key = key;
-    node->depth = parent->depth + (key.tail_tokens == 0 ? 1 : 0);
     node->parent = parent;
     LinkLast(node.get());
     if (key.tail_tokens > 0) ++EndsOf(parent).tails[key.tail_tokens];

@@ -59,7 +59,6 @@ struct PrefixNode {
   };
 
   Key key;
-  int32_t depth = 0;  // whole blocks up to here; a tail has its parent's
   PrefixNode* parent = nullptr;
   // Children with `serving` come first.
   PrefixNode* first_child = nullptr;

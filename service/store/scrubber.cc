@@ -1,30 +1,12 @@
 #include "service/store/scrubber.h"
 
-#include <cstring>
-
 #include "service/format/digest.h"
+#include "service/format/record.h"
 
 namespace chunkkv {
-namespace {
-
-// Kept positions lie first in the body, one list after the other.
-bool PositionsAreSound(const Entry& entry) {
-  size_t offset = 0;
-  for (const auto& positions : entry.header().positions) {
-    if (positions.empty()) continue;
-    const size_t size_bytes = positions.size() * sizeof(positions[0]);
-    if (size_bytes > entry.body().size() - offset) return false;
-    if (std::memcmp(entry.body().data() + offset, positions.data(), size_bytes) != 0) return false;
-    offset += size_bytes;
-  }
-  return true;
-}
-
-}  // namespace
-
 bool ScrubTensors(const Entry& entry, size_t* next_tensor, int64_t* bytes) {
   const auto& tensors = entry.header().tensors;
-  if (*next_tensor == 0 && !PositionsAreSound(entry)) return false;
+  if (*next_tensor == 0 && !VerifyPositions(entry.header(), entry.body()).ok()) return false;
   while (*next_tensor < tensors.size()) {
     if (*bytes <= 0) return true;
     const TensorSlot& slot = tensors[*next_tensor];
