@@ -113,8 +113,9 @@ absl::StatusOr<EntryPtr> EntryStore::Get(const PromptName& name, const AcceptRul
                                          const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens) {
   return impl_->Get(name, accept, if_entry_id, miss_tokens);
 }
-EntryStore::WaitId EntryStore::Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done) {
-  return impl_->Wait(name, accept, std::move(done));
+EntryStore::WaitId EntryStore::Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done,
+                                    int64_t miss_tokens) {
+  return impl_->Wait(name, accept, std::move(done), miss_tokens);
 }
 bool EntryStore::CancelWait(WaitId id) { return impl_->CancelWait(id); }
 void EntryStore::ReportDamaged(const EntryPtr& entry) { impl_->ReportDamaged(entry); }

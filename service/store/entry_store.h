@@ -176,10 +176,11 @@ class EntryStore {
 
   // Calls `done` at most once, without locks held: with the entry when it is there (perhaps at once, in this thread,
   // before Wait has returned), or ABORTED (PUT_FAILED) when a put of an acceptable identity failed and no other one is
-  // in progress. Puts that begin later count too. The caller keeps the time, and ends a wait by CancelWait.
+  // in progress. Puts that begin later count too. The caller keeps the time, and ends a wait by CancelWait. A wait that
+  // ends without an entry counts a miss of `miss_tokens` tokens: Get, before it, is to count none.
   using WaitId = uint64_t;
   using WaitCallback = std::function<void(absl::StatusOr<EntryPtr>)>;
-  WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done);
+  WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done, int64_t miss_tokens = 0);
   // True where `done` had not been called and now never will be.
   bool CancelWait(WaitId id);
 
@@ -216,7 +217,8 @@ class EntryStore {
   // --- Upkeep, called by the server's timer ---
   // Removes what has expired; ends leases.
   void ExpireNow();
-  // Verifies the digests of about `bytes` bytes of entries, going round; damaged entries are removed and counted.
+  // Verifies the digests of `bytes` bytes of entries, going round; damaged entries are removed and counted. Tensors are
+  // verified whole: what that is too much is left out of the next calls.
   void Scrub(int64_t bytes);
 
   void CountPut(const std::string& tenant, int64_t received_bytes, int64_t stored_bytes);

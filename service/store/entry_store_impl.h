@@ -39,7 +39,7 @@ class EntryStore::Impl {
 
   absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens);
-  WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done);
+  WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done, int64_t miss_tokens);
   bool CancelWait(WaitId id);
   void ReportDamaged(const EntryPtr& entry);
 
@@ -82,7 +82,6 @@ class EntryStore::Impl {
   // look at times.
   void Expire(Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(const Bytes16& entry_id, RemovalReason reason, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void RemoveDamaged(const EntryPtr& entry);
   void AppendEvent(Tenant& tenant, const StoredEntry& stored, bool is_stored, RemovalReason reason, Aftermath& after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Use(StoredEntry& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -116,6 +115,7 @@ class EntryStore::Impl {
   std::map<std::string, Tenant> tenants_ ABSL_GUARDED_BY(mutex_);
   ScrubCursor scrub_cursor_ ABSL_GUARDED_BY(mutex_);
   int64_t evictions_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t scrub_debt_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // verified beyond what was allowed
   int64_t scrubbed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t damaged_entries_ ABSL_GUARDED_BY(mutex_) = 0;
 };

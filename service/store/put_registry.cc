@@ -23,7 +23,7 @@ void PutRegistry::EndPut(PutToken token) {
   EraseIfOver(name);
 }
 
-std::vector<PutRegistry::WaitCallback> PutRegistry::FailPut(PutToken token) {
+std::vector<PutRegistry::Waiter> PutRegistry::FailPut(PutToken token) {
   const auto put = puts_.find(token);
   if (put == puts_.end()) return {};
   const PromptName name = PromptOf(put->second);
@@ -46,19 +46,19 @@ PutRegistry::WaitId PutRegistry::AddWaiter(const PromptName& name, Waiter waiter
   return id;
 }
 
-bool PutRegistry::CancelWaiter(WaitId id) {
-  const auto waiter = waiter_names_.find(id);
-  if (waiter == waiter_names_.end()) return false;
-  const PromptName name = std::move(waiter->second);
-  waiter_names_.erase(waiter);
-  meetings_[name].waiters.erase(id);
+std::optional<PutRegistry::Waiter> PutRegistry::CancelWaiter(WaitId id) {
+  const auto found = waiter_names_.find(id);
+  if (found == waiter_names_.end()) return std::nullopt;
+  const PromptName name = std::move(found->second);
+  waiter_names_.erase(found);
+  auto node = meetings_[name].waiters.extract(id);
   EraseIfOver(name);
-  return true;
+  return std::move(node.mapped());
 }
 
-std::vector<PutRegistry::WaitCallback> PutRegistry::TakeWaiters(const PromptName& name,
-                                                                absl::FunctionRef<bool(const AcceptRule&)> is_served) {
-  std::vector<WaitCallback> taken;
+std::vector<PutRegistry::Waiter> PutRegistry::TakeWaiters(const PromptName& name,
+                                                          absl::FunctionRef<bool(const AcceptRule&)> is_served) {
+  std::vector<Waiter> taken;
   const auto meeting = meetings_.find(name);
   if (meeting == meetings_.end()) return taken;
   auto& waiters = meeting->second.waiters;
@@ -67,7 +67,7 @@ std::vector<PutRegistry::WaitCallback> PutRegistry::TakeWaiters(const PromptName
       ++waiter;
       continue;
     }
-    taken.push_back(std::move(waiter->second.done));
+    taken.push_back(std::move(waiter->second));
     waiter_names_.erase(waiter->first);
     waiter = waiters.erase(waiter);
   }

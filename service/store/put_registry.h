@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -23,21 +25,23 @@ class PutRegistry {
   struct Waiter {
     AcceptRule accept;
     WaitCallback done;
+    std::string tenant;
+    int64_t miss_tokens = 0;  // counted where no entry comes
   };
 
   PutToken BeginPut(const EntryIdentity& identity);
   // The put is over, one way or the other. No effect for a token that is over already.
   void EndPut(PutToken token);
   // As EndPut; returns the waiters that this put could have served, where no other put in progress can.
-  std::vector<WaitCallback> FailPut(PutToken token);
+  std::vector<Waiter> FailPut(PutToken token);
 
   // An id that no waiter has: of a wait that was over at once.
   WaitId NewWaitId() { return ++last_wait_id_; }
   WaitId AddWaiter(const PromptName& name, Waiter waiter);
-  // False where the waiter is gone already.
-  bool CancelWaiter(WaitId id);
+  // Empty where the waiter is gone already.
+  std::optional<Waiter> CancelWaiter(WaitId id);
   // Takes the waiters of `name` for whom `is_served` is true.
-  std::vector<WaitCallback> TakeWaiters(const PromptName& name, absl::FunctionRef<bool(const AcceptRule&)> is_served);
+  std::vector<Waiter> TakeWaiters(const PromptName& name, absl::FunctionRef<bool(const AcceptRule&)> is_served);
 
   int64_t put_count() const { return static_cast<int64_t>(puts_.size()); }
   int64_t waiter_count() const { return static_cast<int64_t>(waiter_names_.size()); }

@@ -27,21 +27,23 @@ absl::StatusOr<EntryPtr> EntryStore::Impl::Get(const PromptName& name, const Acc
   return Hit(*stored);
 }
 
-EntryStore::WaitId EntryStore::Impl::Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done) {
+EntryStore::WaitId EntryStore::Impl::Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done,
+                                          int64_t miss_tokens) {
   Aftermath after(watchers_);
   MutexLock lock(mutex_);
   Expire(after);
   StoredEntry* const stored = index_.FindAccepted(name, accept);
-  if (stored == nullptr) return puts_.AddWaiter(name, {accept, std::move(done)});
+  if (stored == nullptr) return puts_.AddWaiter(name, {accept, std::move(done), name.tenant, miss_tokens});
   after.callbacks.push_back([done = std::move(done), entry = Hit(*stored)] { done(entry); });
   return puts_.NewWaitId();
 }
 
 bool EntryStore::Impl::CancelWait(WaitId id) {
   MutexLock lock(mutex_);
-  return puts_.CancelWaiter(id);
+  const std::optional<PutRegistry::Waiter> waiter = puts_.CancelWaiter(id);
+  if (!waiter.has_value()) return false;
+  TenantOf(waiter->tenant).counters.miss_tokens += waiter->miss_tokens;
+  return true;
 }
-
-void EntryStore::Impl::ReportDamaged(const EntryPtr& entry) { RemoveDamaged(entry); }
 
 }  // namespace chunkkv

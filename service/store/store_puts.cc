@@ -85,8 +85,9 @@ void EntryStore::Impl::EndPut(PutToken token) { FailPut(token); }
 void EntryStore::Impl::FailPut(PutToken token) {
   Aftermath after(watchers_);
   MutexLock lock(mutex_);
-  for (WaitCallback& done : puts_.FailPut(token)) {
-    after.callbacks.push_back([done = std::move(done)] {
+  for (PutRegistry::Waiter& waiter : puts_.FailPut(token)) {
+    TenantOf(waiter.tenant).counters.miss_tokens += waiter.miss_tokens;
+    after.callbacks.push_back([done = std::move(waiter.done)] {
       done(ErrorStatus(absl::StatusCode::kAborted, "PUT_FAILED", "the put that was waited for failed"));
     });
   }
@@ -215,8 +216,8 @@ void EntryStore::Impl::Insert(std::unique_ptr<StoredEntry> new_entry, EntryPtr e
   AppendEvent(tenant, stored, /*is_stored=*/true, RemovalReason::kDeleted, after);
   auto served =
       puts_.TakeWaiters(PromptOf(identity), [&](const AcceptRule& accept) { return Accepts(accept, header); });
-  for (WaitCallback& done : served) {
-    after.callbacks.push_back([done = std::move(done), entry = Hit(stored)] { done(entry); });
+  for (PutRegistry::Waiter& waiter : served) {
+    after.callbacks.push_back([done = std::move(waiter.done), entry = Hit(stored)] { done(entry); });
   }
 }
 

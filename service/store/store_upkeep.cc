@@ -17,6 +17,7 @@ void EntryStore::Impl::Scrub(int64_t bytes) {
   {
     MutexLock lock(mutex_);
     entries_left = index_.entry_count() + 1;
+    bytes -= std::exchange(scrub_debt_bytes_, 0);
   }
   while (bytes > 0 && entries_left-- > 0) {
     EntryPtr entry;
@@ -41,11 +42,15 @@ void EntryStore::Impl::Scrub(int64_t bytes) {
       scrubbed_bytes_ += bytes_before - bytes;
       scrub_cursor_ = {entry->identity().tenant, entry->header().entry_id, is_sound ? next_tensor : 0};
     }
-    if (!is_sound) RemoveDamaged(entry);
+    if (!is_sound) ReportDamaged(entry);
+  }
+  if (bytes < 0) {
+    MutexLock lock(mutex_);
+    scrub_debt_bytes_ -= bytes;
   }
 }
 
-void EntryStore::Impl::RemoveDamaged(const EntryPtr& entry) {
+void EntryStore::Impl::ReportDamaged(const EntryPtr& entry) {
   Aftermath after(watchers_);
   MutexLock lock(mutex_);
   const Bytes16& entry_id = entry->header().entry_id;

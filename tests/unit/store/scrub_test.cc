@@ -62,6 +62,20 @@ TEST_F(StoreScrubTest, GoesRoundInSmallSteps) {
   EXPECT_EQ(store_->Stats().damaged_entries, 6);
 }
 
+TEST_F(StoreScrubTest, TakesOffTheNextCallsWhatATensorTookTooMuch) {
+  const EntryPtr entry = Put(Prompt(0));
+  const int64_t tensor_bytes = entry->header().tensors[0].size_bytes;
+  const int64_t allowed_bytes = tensor_bytes / 8;
+  ASSERT_GT(allowed_bytes, 0);
+  store_->Scrub(allowed_bytes);
+  EXPECT_EQ(store_->Stats().scrubbed_bytes, tensor_bytes);
+  for (int call = 2; call <= 40; ++call) {
+    store_->Scrub(allowed_bytes);
+    EXPECT_LT(store_->Stats().scrubbed_bytes, call * allowed_bytes + tensor_bytes);
+    EXPECT_GE(store_->Stats().scrubbed_bytes, call * allowed_bytes);
+  }
+}
+
 TEST_F(StoreScrubTest, RemovesADamagedEntryThatIsPinned) {
   const EntryPtr entry = Put(Prompt(0));
   ASSERT_TRUE(store_->Pin(SelectorOf(entry), 1000).ok());

@@ -17,11 +17,14 @@ class StoreWaitTest : public StoreTest {
     absl::StatusOr<EntryPtr> result = absl::UnknownError("not called");
   };
 
-  EntryStore::WaitId Wait(const AcceptRule& accept, Answer& answer) {
-    return store_->Wait(PromptNameOf(full_.identity), accept, [&answer](absl::StatusOr<EntryPtr> result) {
-      ++answer.calls;
-      answer.result = std::move(result);
-    });
+  EntryStore::WaitId Wait(const AcceptRule& accept, Answer& answer, int64_t miss_tokens = 0) {
+    return store_->Wait(
+        PromptNameOf(full_.identity), accept,
+        [&answer](absl::StatusOr<EntryPtr> result) {
+          ++answer.calls;
+          answer.result = std::move(result);
+        },
+        miss_tokens);
   }
   void ExpectServed(Answer& answer, const Bytes32& variant) {
     ASSERT_EQ(answer.calls, 1);
@@ -49,6 +52,29 @@ TEST_F(StoreWaitTest, IsAnsweredByAPutThatBeginsLater) {
   ExpectServed(answer, kExactVariant);
   EXPECT_FALSE(store_->CancelWait(id));
   EXPECT_EQ(store_->StatsOf("tenant").hit_tokens, 100);
+}
+
+TEST_F(StoreWaitTest, CountsAMissWhereItEndsWithoutAnEntryAlone) {
+  Answer served, cancelled, failed;
+  Wait(kAcceptExact, served, 100);
+  ASSERT_TRUE(PutEntry(*store_, full_).ok());
+  Wait(kAcceptExact, served, 100);
+  EXPECT_EQ(served.calls, 2);
+  EXPECT_EQ(store_->StatsOf("tenant").hit_tokens, 200);
+  EXPECT_EQ(store_->StatsOf("tenant").miss_tokens, 0);
+
+  const AcceptRule compacted = AcceptVariant(compacted_.identity.variant);
+  const auto id = Wait(compacted, cancelled, 30);
+  EXPECT_EQ(store_->StatsOf("tenant").miss_tokens, 0);
+  EXPECT_TRUE(store_->CancelWait(id));
+  EXPECT_FALSE(store_->CancelWait(id));
+  EXPECT_EQ(store_->StatsOf("tenant").miss_tokens, 30);
+
+  const auto put = store_->BeginPut(compacted_.identity);
+  Wait(compacted, failed, 7);
+  store_->EndPut(put);
+  EXPECT_EQ(failed.calls, 1);
+  EXPECT_EQ(store_->StatsOf("tenant").miss_tokens, 37);
 }
 
 TEST_F(StoreWaitTest, IsAnsweredByAPutInProgress) {
