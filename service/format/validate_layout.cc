@@ -11,6 +11,12 @@
 namespace chunkkv {
 namespace {
 
+// Whether `value` is 0, which stands for a default, or above 0 and finite in float32, in which logits are made.
+bool IsDefaultOrFloat(double value) {
+  const auto in_float = static_cast<float>(value);
+  return value == 0 || (in_float > 0 && std::isfinite(in_float));
+}
+
 absl::Status CheckDimension(int64_t value, int64_t least, int64_t most, std::string_view run, std::string_view field) {
   if (value >= least && value <= most) return absl::OkStatus();
   return InvalidArgument("BAD_DIMENSION", absl::StrCat(std::string(run), std::string(field), " is ", value,
@@ -68,11 +74,11 @@ absl::Status CheckAttention(const AttentionRun& attention, const LayoutLimits& l
   }
   CHUNKKV_RETURN_IF_ERROR(CheckDType(attention.key_dtype, run, "dtype"));
   CHUNKKV_RETURN_IF_ERROR(CheckDType(attention.value_dtype, run, "value_dtype"));
-  if (!std::isfinite(attention.scale) || attention.scale < 0) {
-    return InvalidArgument("BAD_SCALE", run + "scale must be finite and not negative");
+  if (!IsDefaultOrFloat(attention.scale)) {
+    return InvalidArgument("BAD_SCALE", run + "scale must be 0, or finite and above 0 in float32");
   }
-  if (!std::isfinite(attention.softcap) || attention.softcap < 0) {
-    return InvalidArgument("BAD_SOFTCAP", run + "softcap must be finite and not negative");
+  if (!IsDefaultOrFloat(attention.softcap)) {
+    return InvalidArgument("BAD_SOFTCAP", run + "softcap must be 0, or finite and above 0 in float32");
   }
   const int32_t query_heads = attention.query_head_count == 0 ? attention.kv_head_count : attention.query_head_count;
   if (!attention.sink_logits.empty() && attention.sink_logits.size() != static_cast<size_t>(query_heads)) {

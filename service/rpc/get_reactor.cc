@@ -67,21 +67,24 @@ absl::Status GetReactor::TryFind() {
   }
   request_buffer_.Clear();
   CHUNKKV_ASSIGN_OR_RETURN(request_, GetRequestFromWire(wire, tenant_, context_.limits, context_.store));
-  absl::StatusOr<EntryPtr> entry =
-      context_.store.Get(request_.prompt, request_.accept, request_.if_entry_id, request_.miss_tokens);
-  if (entry.ok()) return TryServe(*entry);
   // An entry that must be a certain one cannot be waited for: what is put later has another id.
-  if (request_.wait_ms == 0 || request_.if_entry_id) return entry.status();
+  const bool may_wait = request_.wait_ms > 0 && !request_.if_entry_id;
+  absl::StatusOr<EntryPtr> entry = context_.store.Get(request_.prompt, request_.accept, request_.if_entry_id,
+                                                      may_wait ? 0 : request_.miss_tokens);
+  if (entry.ok()) return TryServe(*entry);
+  if (!may_wait) return entry.status();
   WaitForPut();
   return absl::OkStatus();
 }
 
 void GetReactor::WaitForPut() {
   const EntryStore::WaitId id = context_.store.Wait(
-      request_.prompt, request_.accept, [self = shared_from_this()](absl::StatusOr<EntryPtr> entry) {
+      request_.prompt, request_.accept,
+      [self = shared_from_this()](absl::StatusOr<EntryPtr> entry) {
         self->context_.request_executor.Post(
             [self, entry = std::move(entry)]() mutable { self->Found(std::move(entry)); });
-      });
+      },
+      request_.miss_tokens);
   MutexLock lock(mutex_);
   if (wait_over_) {
     // Found, or ended, while this was under way.
@@ -106,7 +109,8 @@ void GetReactor::Found(absl::StatusOr<EntryPtr> entry) {
 }
 
 absl::Status GetReactor::TryServe(const EntryPtr& entry) {
-  CHUNKKV_ASSIGN_OR_RETURN(const ServedRange range, RangeOf(request_, entry->header()));
+  CHUNKKV_ASSIGN_OR_RETURN(ServedRange range, RangeOf(request_, entry->header()));
+  range.options.cancelled = [this] { return output_.ended(); };  // the source is this reactor's own
   CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<PartSource> source, PartSource::Create(entry, range, request_.max_part_bytes,
                                                                                   context_.store, context_.compactor));
   begun_ms_ = context_.timers.NowMs();
@@ -154,7 +158,10 @@ void GetReactor::Produce() {
     grpc::ByteBuffer message;
     const absl::StatusOr<PartSource::State> state =
         source->Next([self = shared_from_this()] { self->Post(&GetReactor::Produce); }, &message);
-    if (!state.ok()) return End(state.status());
+    if (!state.ok()) {
+      End(state.status());
+      return Drop();
+    }
     switch (*state) {
       case PartSource::State::kMessage:
         output_.Send(std::move(message));

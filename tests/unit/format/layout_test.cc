@@ -86,7 +86,9 @@ TEST(ValidateLayoutTest, RefusesNumbersThatAreNone) {
   const double nan = std::nan("");
   EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[0].attention->scale = nan; }), "BAD_SCALE");
   EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[0].attention->scale = -1; }), "BAD_SCALE");
+  EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[0].attention->scale = 1e39; }), "BAD_SCALE");
   EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[0].attention->softcap = INFINITY; }), "BAD_SOFTCAP");
+  EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[0].attention->softcap = 1e-46; }), "BAD_SOFTCAP");
   EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[2].attention->sink_logits.pop_back(); }), "BAD_SINK_LOGITS");
   EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[2].attention->sink_logits[0] = NAN; }), "BAD_SINK_LOGITS");
   EXPECT_EQ(ReasonOf([&](Layout* layout) { (*layout)[2].attention->rope->inv_freq[1] = nan; }), "BAD_ROPE");
