@@ -1,9 +1,7 @@
 """The `chunkkv` and `chunkkv-server` programs, as the tests run them."""
 import json
-import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +9,9 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT / "tests" / "golden")]
+sys.path[:0] = [str(HERE), str(ROOT / "tests" / "golden"), str(ROOT / "tests" / "support")]
 
-
-def find_program(variable: str, inside_build: str) -> Path:
-    if variable in os.environ:
-        return Path(os.environ[variable])
-    built = sorted(ROOT.glob(f"build/*/{inside_build}"), key=lambda path: path.stat().st_mtime)
-    if not built:
-        pytest.fail(f"{inside_build} is not built; set {variable} or build it")
-    return built[-1]
+from programs import find_program, running_server  # noqa: E402
 
 
 @dataclass
@@ -54,17 +45,5 @@ def cli():
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Address of a server with nothing in it but what the tests put."""
-    program = find_program("CHUNKKV_SERVER", "service/chunkkv-server")
-    folder = tmp_path_factory.mktemp("server")
-    port_file = folder / "port"
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([program, "--listen", "127.0.0.1:0", "--port-file", port_file], stderr=log)
-    deadline = time.monotonic() + 30
-    while not (port_file.exists() and port_file.read_text().strip()):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            pytest.fail("the server did not start: " + (folder / "log").read_text()[-2000:])
-        time.sleep(0.02)
-    yield f"127.0.0.1:{port_file.read_text().strip()}"
-    process.terminate()
-    assert process.wait(timeout=30) == 0
+    with running_server(tmp_path_factory.mktemp("server")) as address:
+        yield address

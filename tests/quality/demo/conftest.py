@@ -1,8 +1,19 @@
-"""Lets the demo's tests import its files and the model's."""
+"""Lets the demo's tests import its files, the model's, and the tests' support; and starts a server for them."""
 
 import sys
 from pathlib import Path
 
+import pytest
+
 DEMO = Path(__file__).resolve().parent
 
-sys.path[:0] = [str(DEMO), str(DEMO.parent / "model")]
+sys.path[:0] = [str(DEMO), str(DEMO.parent / "model"), str(DEMO.parents[1] / "support")]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """Address of a server with nothing in it."""
+    from programs import running_server
+
+    with running_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
