@@ -13,6 +13,7 @@
 #include "chunkkv/kernels/status.h"
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
+#include "service/format/attention_shapes.h"
 #include "service/format/digest.h"
 
 namespace chunkkv::cli {
@@ -292,7 +293,7 @@ absl::StatusOr<ScoringPlan> PlanScoring(const PromptFile& file, const Compaction
   ScoringPlan scoring;
   CompactionShape shape;
   shape.token_count = file.token_count();
-  shape.layers = file.AttentionShapes();
+  shape.layers = AttentionShapes(file.layout());
   if (!ChoosesByScores(spec.policy)) {
     CHUNKKV_ASSIGN_OR_RETURN(scoring.plan, MakePlan(spec, shape));
     return scoring;

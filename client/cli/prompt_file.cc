@@ -263,25 +263,6 @@ LayerScores PromptFile::ScoresOf(int32_t layer) const {
   return scores;
 }
 
-std::vector<AttentionShape> PromptFile::AttentionShapes() const {
-  std::vector<AttentionShape> shapes;
-  for (const LayerRun& run : layout_) {
-    if (!run.is_attention()) continue;
-    const AttentionRun& attention = *run.attention;
-    AttentionShape shape;
-    shape.query_head_count = attention.query_head_count;
-    shape.kv_head_count = attention.kv_head_count;
-    shape.key_head_size = attention.key_head_size;
-    shape.value_head_size = attention.value_head_size;
-    shape.dtype = attention.key_dtype;
-    shape.scale = attention.scale;
-    shape.softcap = attention.softcap;
-    shape.sink_logits = attention.sink_logits;
-    shapes.insert(shapes.end(), run.layer_count, shape);
-  }
-  return shapes;
-}
-
 absl::StatusOr<ScoreInputs> PromptFile::CheckScores(const std::vector<int32_t>& scored_layers,
                                                     int64_t window_length) const {
   const int64_t window = std::min(window_length, token_count_);

@@ -67,8 +67,6 @@ class PromptFile {
   void Release(const SafetensorsTensor& tensor) const;
 
   LayerScores ScoresOf(int32_t layer) const;
-  // Per attention layer, as a Plan wants it.
-  std::vector<AttentionShape> AttentionShapes() const;
 
   // Checks the score tensors of the scored layers (numbers of layers of the file) against the window.
   // Errors: INVALID_ARGUMENT (SCORES_MISSING, MIXED_SCORES, BAD_INPUT_FILE).

@@ -9,39 +9,20 @@
 #include "chunkkv/kernels/plan.h"
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
+#include "service/format/attention_shapes.h"
 
 namespace chunkkv::client {
 namespace {
 
 constexpr size_t kWorkspaceAlignment = 64;
 
-struct ScoredLayer {
-  int32_t layer = 0;  // of the layout
-  const AttentionRun* run = nullptr;
-};
-
-CompactionShape ShapeOf(const PutRequest& request, std::vector<ScoredLayer>* layers) {
+CompactionShape ShapeOf(const PutRequest& request) {
   CompactionShape shape;
   shape.token_count = request.token_count;
   shape.source = request.score_source;
   shape.has_lse = request.has_lse;
   shape.is_sharded = request.shard && request.shard->IsSharded();
-  for (const LayerRun& run : request.layout) {
-    if (!run.is_attention()) continue;
-    AttentionShape attention;
-    attention.query_head_count = run.attention->query_head_count;
-    attention.kv_head_count = run.attention->kv_head_count;
-    attention.key_head_size = run.attention->key_head_size;
-    attention.value_head_size = run.attention->value_head_size;
-    attention.dtype = run.attention->key_dtype;
-    attention.scale = run.attention->scale;
-    attention.softcap = run.attention->softcap;
-    attention.sink_logits = run.attention->sink_logits;
-    for (int32_t i = 0; i < run.layer_count; ++i) {
-      layers->push_back({run.first_layer + i, &*run.attention});
-      shape.layers.push_back(attention);
-    }
-  }
+  shape.layers = AttentionShapes(request.layout);
   return shape;
 }
 
@@ -55,28 +36,30 @@ absl::Status CheckSize(int32_t layer, const char* name, absl::Span<const std::by
 
 absl::StatusOr<std::vector<std::vector<float>>> ComputeTokenScores(const PutRequest& request,
                                                                    absl::Span<const LayerArrays> layers) {
-  std::vector<ScoredLayer> attention_layers;
-  CHUNKKV_ASSIGN_OR_RETURN(const Plan plan, MakePlan(request.spec, ShapeOf(request, &attention_layers)));
+  const CompactionShape shape = ShapeOf(request);
+  const std::vector<int32_t> attention_layers = AttentionLayers(request.layout);
+  CHUNKKV_ASSIGN_OR_RETURN(const Plan plan, MakePlan(request.spec, shape));
   const std::unique_ptr<Compactor> compactor = MakeCpuCompactor();
   std::vector<std::vector<float>> scores(layers.size());
   std::vector<std::byte> workspace;
   const int64_t window = std::min(plan.window_length, plan.token_count);
   for (size_t index = 0; index < attention_layers.size(); ++index) {
     if (!plan.IsScored(static_cast<int32_t>(index))) continue;
-    const auto& [layer, run] = attention_layers[index];
+    const int32_t layer = attention_layers[index];
+    const AttentionRun& run = *FindRun(request.layout, layer)->attention;
     scores[layer].resize(plan.past_length);
     if (plan.KeepsEverything()) continue;  // nothing is chosen: no key is read
     const LayerArrays& arrays = layers[layer];
     const int64_t element = static_cast<int64_t>(DTypeSize(request.score_dtype));
-    const int64_t heads = run->query_head_count;
+    const int64_t heads = shape.layers[index].query_head_count;
     ScoreTask task;
     task.layer = static_cast<int32_t>(index);
     task.token_scores = scores[layer].data();
     if (plan.source == ScoreSource::kQueryWindow) {
       CHUNKKV_RETURN_IF_ERROR(
-          CheckSize(layer, "queries", arrays.queries, window * heads * run->key_head_size * element));
-      task.keys = (run->head_major_parts ? HeadMajorRows : TokenMajorRows)(
-          arrays.keys.data(), run->key_dtype, plan.token_count, run->kv_head_count, run->key_head_size);
+          CheckSize(layer, "queries", arrays.queries, window * heads * run.key_head_size * element));
+      task.keys = (run.head_major_parts ? HeadMajorRows : TokenMajorRows)(
+          arrays.keys.data(), run.key_dtype, plan.token_count, run.kv_head_count, run.key_head_size);
       task.queries = {arrays.queries.data(), request.score_dtype, {}};
       if (plan.has_lse) {
         CHUNKKV_RETURN_IF_ERROR(

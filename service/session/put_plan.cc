@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
+#include "service/format/attention_shapes.h"
 #include "service/session/checked_bytes.h"
 #include "service/session/put_session.h"
 
@@ -86,25 +87,6 @@ absl::Status CheckScores(const PutRequest& request) {
     return InvalidArgument("BAD_SCORE_SOURCE", "scores.lse goes with the source query_window only");
   }
   return absl::OkStatus();
-}
-
-std::vector<AttentionShape> AttentionShapes(const Layout& layout) {
-  std::vector<AttentionShape> shapes;
-  for (const LayerRun& run : layout) {
-    if (!run.is_attention()) continue;
-    const AttentionRun& attention = *run.attention;
-    AttentionShape shape;
-    shape.query_head_count = attention.query_head_count == 0 ? attention.kv_head_count : attention.query_head_count;
-    shape.kv_head_count = attention.kv_head_count;
-    shape.key_head_size = attention.key_head_size;
-    shape.value_head_size = attention.value_head_size;
-    shape.dtype = attention.key_dtype;
-    shape.scale = attention.scale;
-    shape.softcap = attention.softcap;
-    shape.sink_logits = attention.sink_logits;
-    shapes.insert(shapes.end(), run.layer_count, shape);
-  }
-  return shapes;
 }
 
 absl::StatusOr<Plan> PlanOf(const PutRequest& request) {
