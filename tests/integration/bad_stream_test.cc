@@ -438,7 +438,9 @@ TEST(BadStreamTest, RefusesToAttachWhileCommitting) {
   ASSERT_TRUE(begun.has_value());
   PutClient second(server.NewChannel());
   ASSERT_TRUE(second.Attach(begun->session_id()));
-  EXPECT_TRUE(TestServer::Eventually([&] { return server.server().stream_count() == 2; }));
+  second.SendScores(request, prompt, 1);
+  second.SendRows(request, prompt, 1, 0, 0, 96);
+  ASSERT_TRUE(first.ReceiveSelection(1).has_value());  // attaching is not answered: the other stream is there
   first.SendLayer(request, prompt, 0, 96);
   first.SendLayer(request, prompt, 2, 96);
   first.SendCommit();
@@ -453,7 +455,7 @@ TEST(BadStreamTest, RefusesToAttachWhileCommitting) {
   }));
   EXPECT_EQ(end.code, kInvalid) << end;
   EXPECT_EQ(end.reason, "AFTER_COMMIT");
-  second.SendLayer(request, prompt, 1, 96);
+  second.SendRows(request, prompt, 1, 1, 0, 96);
   second.stream().HalfClose();
   EXPECT_TRUE(second.Finish().ok());
   EXPECT_TRUE(first.ReceiveCommitted().has_value());

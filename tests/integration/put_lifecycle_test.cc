@@ -103,11 +103,13 @@ ServerOptions WithoutRpcLimit() {
   return options;
 }
 
-// How `client` ends while time passes.
+// How `client` ends while time passes. Its session's end is the last that waits for time to pass: a status on its way
+// to the client must not be overtaken.
 RpcEnd FinishAsTimePasses(TestServer& server, PutClient& client, int64_t step_ms) {
+  const bool has_session = server.server().session_count() > 0;
   std::atomic<bool> ended{false};
   std::thread clock([&] {
-    while (!ended) {
+    while (!ended && (!has_session || server.server().session_count() > 0)) {
       server.clock().AdvanceMs(step_ms);
       std::this_thread::yield();
     }
@@ -184,7 +186,10 @@ TEST(PutLifecycleTest, CountsTimeWhileOneStreamWaitsForAnother) {
   ASSERT_TRUE(begun.has_value());
   PutClient silent(server.NewChannel());
   ASSERT_TRUE(silent.Attach(begun->session_id()));
-  first.SendLayer(request, prompt, 9, 96);  // waits for layers that the other stream may still bring
+  silent.SendScores(request, prompt, 0);
+  silent.SendRows(request, prompt, 0, 0, 0, 96);
+  ASSERT_TRUE(first.ReceiveSelection(0).has_value());  // attaching is not answered: the other stream is there
+  first.SendLayer(request, prompt, 9, 96);             // waits for layers that the other stream may still bring
   const RpcEnd end = FinishAsTimePasses(server, first, 200);
   EXPECT_EQ(end.code, StatusCode::DEADLINE_EXCEEDED) << end;
   EXPECT_EQ(end.reason, "IDLE");
@@ -243,8 +248,11 @@ TEST(PutLifecycleTest, EndsWithItsAttachedStream) {
   {
     PutClient second(server.NewChannel());
     ASSERT_TRUE(second.Attach(begun->session_id()));
-    second.SendRows(request, MakePrompt(request), 1, 0, 0, 20);
-    EXPECT_TRUE(TestServer::Eventually([&] { return server.server().stream_count() == 2; }));
+    const Prompt prompt = MakePrompt(request);
+    second.SendScores(request, prompt, 1);
+    second.SendRows(request, prompt, 1, 0, 0, 96);
+    ASSERT_TRUE(first.ReceiveSelection(1).has_value());  // attaching is not answered: the other stream is there
+    second.SendRows(request, prompt, 1, 1, 0, 20);
     second.stream().Cancel();
   }
   const RpcEnd end = first.Finish();
