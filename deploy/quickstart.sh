@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
 # From a fresh Debian 12 machine to a served, compacted KV cache: installs what is needed, builds, starts the server on
 # loopback, runs the demo, stops the server.
-#   deploy/quickstart.sh [DEMO OPTIONS]     e.g. --prompts 10 --length 512; --help lists them
+#   deploy/quickstart.sh [DEMO OPTIONS]     e.g. --prompts 10 --length 512
+# Once built: .venv/bin/python tests/quality/demo/demo.py --help
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 step() { printf '\n== %s\n' "$*" >&2; }
 fail() { printf 'quickstart: %s\n' "$*" >&2; exit 1; }
+
+for option in "$@"; do
+  case $option in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' deploy/quickstart.sh; exit ;; esac
+done
 
 step "dependencies"
 deploy/install-dependencies.sh || fail "installing dependencies failed"

@@ -317,8 +317,8 @@ def test_errors_carry_the_servers_reason(client):
     with pytest.raises(chunkkv.InvalidArgument) as caught:
         client.put(model=model("nan"), tokens=tokens(LENGTH), layers=layers_of(samples), spec=spec)
     assert caught.value.reason and caught.value.message
+    client.put(model=model("no rope"), tokens=tokens(LENGTH), layers=layers_of(cache(LENGTH)), spec=spec)
     with pytest.raises(chunkkv.FailedPrecondition):
-        client.put(model=model("no rope"), tokens=tokens(LENGTH), layers=layers_of(cache(LENGTH)), spec=spec)
         client.get(model=model("no rope"), tokens=tokens(LENGTH), spec=spec, positions="contiguous")
     with pytest.raises(chunkkv.InvalidArgument, match="BUDGET_BELOW_WINDOW"):
         client.put(model=model("budget"), tokens=tokens(LENGTH), layers=layers_of(cache(LENGTH)),
