@@ -45,6 +45,35 @@ void CopyPastCachesT(const std::byte* source, size_t bytes, std::byte* destinati
   std::memcpy(destination + at, source + at, bytes - at);
 }
 
+// Copies `tokens` tokens from `from` on, whose heads lie apart, with streaming stores: one long stream of stores, fed
+// by loads from all heads. Returns false, with nothing copied, where the heads of the destination are not whole
+// vectors.
+bool StreamHeadsT(const RowsView& source, const std::byte* from, int64_t tokens, std::byte* destination) {
+  const hn::CappedTag<uint8_t, 32> d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t head_bytes = DTypeSize(source.dtype) * source.head_size;
+  if (lanes < 16 || head_bytes % lanes != 0 || reinterpret_cast<uintptr_t>(destination) % lanes != 0) return false;
+  auto* to = reinterpret_cast<uint8_t*>(destination);
+  for (int64_t token = 0; token < tokens; ++token, from += source.token_stride_bytes) {
+    const auto* head = reinterpret_cast<const uint8_t*>(from);
+    for (int32_t h = 0; h < source.head_count; ++h, head += source.head_stride_bytes) {
+      size_t at = 0;
+      for (; at + 4 * lanes <= head_bytes; at += 4 * lanes, to += 4 * lanes) {
+        const auto v0 = hn::LoadU(d, head + at);
+        const auto v1 = hn::LoadU(d, head + at + lanes);
+        const auto v2 = hn::LoadU(d, head + at + 2 * lanes);
+        const auto v3 = hn::LoadU(d, head + at + 3 * lanes);
+        hn::Stream(v0, d, to);
+        hn::Stream(v1, d, to + lanes);
+        hn::Stream(v2, d, to + 2 * lanes);
+        hn::Stream(v3, d, to + 3 * lanes);
+      }
+      for (; at < head_bytes; at += lanes, to += lanes) hn::Stream(hn::LoadU(d, head + at), d, to);
+    }
+  }
+  return true;
+}
+
 }  // namespace chunkkv::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -53,6 +82,7 @@ namespace chunkkv::cpu {
 namespace {
 
 HWY_EXPORT(CopyPastCachesT);
+HWY_EXPORT(StreamHeadsT);
 
 using CopyFunction = void (*)(const std::byte* source, size_t bytes, std::byte* destination);
 
@@ -76,9 +106,10 @@ size_t RunLength(absl::Span<const int32_t> positions, size_t first) {
   return next - first;
 }
 
-// Copies `run` tokens from `from` on, whose heads lie apart. What goes past the caches is put together in a piece of
-// first-level cache, so that those stores come in long streams and loads from all heads can overlap.
+// Copies `run` tokens from `from` on, whose heads lie apart. Where heads are not whole vectors, what goes past the
+// caches is put together in a piece of first-level cache, so that those stores still come in long streams.
 void CopyHeads(const RowsView& source, const std::byte* from, int64_t run, bool past_caches, std::byte* destination) {
+  if (past_caches && HWY_DYNAMIC_DISPATCH(StreamHeadsT)(source, from, run, destination)) return;
   alignas(64) std::byte stage[16 << 10];
   const auto head_bytes = static_cast<int64_t>(DTypeSize(source.dtype)) * source.head_size;
   const int64_t row_bytes = head_bytes * source.head_count;

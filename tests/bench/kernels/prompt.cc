@@ -67,7 +67,7 @@ Prompt::Prompt(const PromptShape& shape) : shape_(shape), plan_(MakePlanOf(shape
   lse_.assign(layers, std::vector<float>(shape.window_length * kQueryHeads, 10.0f));
   token_scores_.assign(layers, std::vector<float>(plan_.past_length));
   positions_.assign(layers, std::vector<int32_t>(plan_.budget));
-  kept_.resize(KeptBytes());
+  kept_.resize((KeptBytes() + sizeof(Line) - 1) / sizeof(Line));
   for (size_t layer = 0; layer < layers; ++layer) {
     Seeded seeded(layer + 1);
     seeded.Fill(shape.dtype, keys_[layer]);
@@ -103,7 +103,7 @@ void Prompt::Run(const Compactor& compactor, bool score, bool select, bool gathe
   std::vector<SelectTask> select_tasks;
   std::vector<GatherTask> gather_tasks;
   std::vector<const float*> score_lists(keys_.size());
-  std::byte* destination = kept_.data();
+  std::byte* destination = kept();
   for (size_t layer = 0; layer < keys_.size(); ++layer) {
     const auto index = static_cast<int32_t>(layer);
     score_lists[layer] = token_scores_[layer].data();

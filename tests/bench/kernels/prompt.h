@@ -33,12 +33,17 @@ class Prompt {
   size_t KvBytes() const { return keys_.size() * 2 * layer_bytes_; }
   size_t KeptBytes() const;
   const std::vector<std::byte>& keys(size_t layer) const { return keys_[layer]; }
-  std::byte* kept() { return kept_.data(); }
+  std::byte* kept() { return kept_.data()->bytes; }
 
   // Scores, selects and gathers, as far as asked. Ends the program where an implementation refuses.
   void Run(const Compactor& compactor, bool score, bool select, bool gather, ExecutionContext context = {});
 
  private:
+  // Bodies of entries are aligned so.
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+
   RowsView Rows(const std::vector<std::byte>& data) const;
 
   PromptShape shape_;
@@ -47,7 +52,7 @@ class Prompt {
   std::vector<std::vector<std::byte>> keys_, values_, queries_;
   std::vector<std::vector<float>> lse_, token_scores_;
   std::vector<std::vector<int32_t>> positions_;
-  std::vector<std::byte> kept_;
+  std::vector<Line> kept_;
   std::vector<std::byte> workspace_;
 };
 

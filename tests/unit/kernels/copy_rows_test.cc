@@ -1,0 +1,88 @@
+#include "kernels/cpu/copy_rows.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "tests/unit/kernels/implementations.h"
+
+namespace chunkkv::cpu {
+namespace {
+
+constexpr int64_t kTokens = 64;
+const std::vector<int32_t> kPositions = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 30, 32, 33, 61, 62, 63};
+
+std::vector<std::byte> RandomBytes(size_t count) {
+  std::mt19937 random(1);
+  std::vector<std::byte> bytes(count);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+std::vector<std::byte> RowsOneByOne(const RowsView& source) {
+  const size_t head_bytes = DTypeSize(source.dtype) * source.head_size;
+  std::vector<std::byte> rows;
+  for (const int32_t position : kPositions) {
+    for (int32_t head = 0; head < source.head_count; ++head) {
+      const std::byte* from = source.data + position * source.token_stride_bytes + head * source.head_stride_bytes;
+      rows.insert(rows.end(), from, from + head_bytes);
+    }
+  }
+  return rows;
+}
+
+struct Shape {
+  DType dtype;
+  int32_t head_count;
+  int32_t head_size;
+};
+
+// Heads of whole vectors, of half of one, of odd bytes, and larger than what is staged.
+constexpr Shape kShapes[] = {{DType::kBF16, 8, 128}, {DType::kF32, 2, 80},   {DType::kBF16, 3, 24},
+                             {DType::kF8E4M3, 4, 7}, {DType::kBF16, 1, 128}, {DType::kF32, 40, 112}};
+
+class CopyRowsTest : public testing::PerImplementation {};
+
+TEST_P(CopyRowsTest, CopiesRowsOfAnyShapeToAnywhere) {
+  for (const Shape& shape : kShapes) {
+    const size_t row_bytes = DTypeSize(shape.dtype) * shape.head_count * shape.head_size;
+    const std::vector<std::byte> data = RandomBytes(kTokens * row_bytes);
+    const RowsView views[] = {TokenMajorRows(data.data(), shape.dtype, kTokens, shape.head_count, shape.head_size),
+                              HeadMajorRows(data.data(), shape.dtype, kTokens, shape.head_count, shape.head_size)};
+    for (const RowsView& source : views) {
+      const std::vector<std::byte> wanted = RowsOneByOne(source);
+      for (const size_t offset : {0, 1, 16, 32}) {
+        for (const bool past_caches : {false, true}) {
+          alignas(64) static std::byte room[1 << 20];
+          ASSERT_LE(offset + wanted.size() + 1, sizeof room);
+          std::memset(room, 0x5a, offset + wanted.size() + 1);
+          ASSERT_TRUE(CopyRows(source, kPositions, room + offset, past_caches));
+          EXPECT_EQ(std::memcmp(room + offset, wanted.data(), wanted.size()), 0)
+              << shape.head_count << " x " << shape.head_size << " at " << offset
+              << (past_caches ? " past caches" : "");
+          EXPECT_EQ(room[offset + wanted.size()], std::byte{0x5a});
+          if (offset > 0) {
+            EXPECT_EQ(room[offset - 1], std::byte{0x5a});
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CopyRowsTest, RefusesPositionsOutside) {
+  const std::vector<std::byte> data = RandomBytes(kTokens * 8);
+  const RowsView source = TokenMajorRows(data.data(), DType::kBF16, kTokens, 1, 4);
+  std::vector<std::byte> room(3 * 8, std::byte{0x5a});
+  for (const int32_t outside : {-1, static_cast<int32_t>(kTokens)}) {
+    EXPECT_FALSE(CopyRows(source, std::vector<int32_t>{0, outside, 1}, room.data(), false));
+    EXPECT_EQ(room, std::vector<std::byte>(3 * 8, std::byte{0x5a}));
+  }
+}
+
+CHUNKKV_FOR_EACH_IMPLEMENTATION(CopyRowsTest);
+
+}  // namespace
+}  // namespace chunkkv::cpu
