@@ -10,7 +10,7 @@ step() { printf '\n== %s\n' "$*" >&2; }
 fail() { printf 'quickstart: %s\n' "$*" >&2; exit 1; }
 
 for option in "$@"; do
-  case $option in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' deploy/quickstart.sh; exit ;; esac
+  case $option in -h | --help) sed -n '/^set /q;s/^# //p' deploy/quickstart.sh; exit ;; esac
 done
 
 step "dependencies"

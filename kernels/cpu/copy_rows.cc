@@ -15,6 +15,25 @@ HWY_BEFORE_NAMESPACE();
 namespace chunkkv::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Copies the whole vectors of `bytes` with streaming stores to `to`, which is aligned to them; returns their bytes.
+template <class D>
+HWY_INLINE size_t StreamVectors(D d, const uint8_t* from, size_t bytes, uint8_t* to) {
+  const size_t lanes = hn::Lanes(d);
+  size_t at = 0;
+  for (; at + 4 * lanes <= bytes; at += 4 * lanes) {
+    const auto v0 = hn::LoadU(d, from + at);
+    const auto v1 = hn::LoadU(d, from + at + lanes);
+    const auto v2 = hn::LoadU(d, from + at + 2 * lanes);
+    const auto v3 = hn::LoadU(d, from + at + 3 * lanes);
+    hn::Stream(v0, d, to + at);
+    hn::Stream(v1, d, to + at + lanes);
+    hn::Stream(v2, d, to + at + 2 * lanes);
+    hn::Stream(v3, d, to + at + 3 * lanes);
+  }
+  for (; at + lanes <= bytes; at += lanes) hn::Stream(hn::LoadU(d, from + at), d, to + at);
+  return at;
+}
+
 // memcpy with streaming stores between the destination's first and last aligned vector.
 void CopyPastCachesT(const std::byte* source, size_t bytes, std::byte* destination) {
   const hn::ScalableTag<uint8_t> d;
@@ -31,17 +50,7 @@ void CopyPastCachesT(const std::byte* source, size_t bytes, std::byte* destinati
   }
   const auto* from = reinterpret_cast<const uint8_t*>(source);
   auto* to = reinterpret_cast<uint8_t*>(destination);
-  for (; at + 4 * lanes <= bytes; at += 4 * lanes) {
-    const auto v0 = hn::LoadU(d, from + at);
-    const auto v1 = hn::LoadU(d, from + at + lanes);
-    const auto v2 = hn::LoadU(d, from + at + 2 * lanes);
-    const auto v3 = hn::LoadU(d, from + at + 3 * lanes);
-    hn::Stream(v0, d, to + at);
-    hn::Stream(v1, d, to + at + lanes);
-    hn::Stream(v2, d, to + at + 2 * lanes);
-    hn::Stream(v3, d, to + at + 3 * lanes);
-  }
-  for (; at + lanes <= bytes; at += lanes) hn::Stream(hn::LoadU(d, from + at), d, to + at);
+  at += StreamVectors(d, from + at, bytes - at, to + at);
   std::memcpy(destination + at, source + at, bytes - at);
 }
 
@@ -57,18 +66,7 @@ bool StreamHeadsT(const RowsView& source, const std::byte* from, int64_t tokens,
   for (int64_t token = 0; token < tokens; ++token, from += source.token_stride_bytes) {
     const auto* head = reinterpret_cast<const uint8_t*>(from);
     for (int32_t h = 0; h < source.head_count; ++h, head += source.head_stride_bytes) {
-      size_t at = 0;
-      for (; at + 4 * lanes <= head_bytes; at += 4 * lanes, to += 4 * lanes) {
-        const auto v0 = hn::LoadU(d, head + at);
-        const auto v1 = hn::LoadU(d, head + at + lanes);
-        const auto v2 = hn::LoadU(d, head + at + 2 * lanes);
-        const auto v3 = hn::LoadU(d, head + at + 3 * lanes);
-        hn::Stream(v0, d, to);
-        hn::Stream(v1, d, to + lanes);
-        hn::Stream(v2, d, to + 2 * lanes);
-        hn::Stream(v3, d, to + 3 * lanes);
-      }
-      for (; at < head_bytes; at += lanes, to += lanes) hn::Stream(hn::LoadU(d, head + at), d, to);
+      to += StreamVectors(d, head, head_bytes, to);
     }
   }
   return true;

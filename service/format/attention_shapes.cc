@@ -8,7 +8,7 @@ std::vector<AttentionShape> AttentionShapes(const Layout& layout) {
     if (!run.is_attention()) continue;
     const AttentionRun& attention = *run.attention;
     AttentionShape shape;
-    shape.query_head_count = attention.query_head_count == 0 ? attention.kv_head_count : attention.query_head_count;
+    shape.query_head_count = attention.QueryHeads();
     shape.kv_head_count = attention.kv_head_count;
     shape.key_head_size = attention.key_head_size;
     shape.value_head_size = attention.value_head_size;

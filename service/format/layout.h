@@ -31,6 +31,7 @@ struct AttentionRun {
   std::optional<RopeShape> rope;
   std::optional<ScaleShape> scales;
   bool head_major_parts = false;  // parts arrive as [heads, tokens, head size]; stored rows are always token-major
+  int32_t QueryHeads() const { return query_head_count == 0 ? kv_head_count : query_head_count; }
 };
 
 struct NamedTensor {

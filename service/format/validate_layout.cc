@@ -80,7 +80,7 @@ absl::Status CheckAttention(const AttentionRun& attention, const LayoutLimits& l
   if (!IsDefaultOrFloat(attention.softcap)) {
     return InvalidArgument("BAD_SOFTCAP", run + "softcap must be 0, or finite and above 0 in float32");
   }
-  const int32_t query_heads = attention.query_head_count == 0 ? attention.kv_head_count : attention.query_head_count;
+  const int32_t query_heads = attention.QueryHeads();
   if (!attention.sink_logits.empty() && attention.sink_logits.size() != static_cast<size_t>(query_heads)) {
     return InvalidArgument("BAD_SINK_LOGITS", absl::StrCat(run, "sink_logits has ", attention.sink_logits.size(),
                                                            " elements for ", query_heads, " query heads"));

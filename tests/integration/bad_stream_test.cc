@@ -437,10 +437,7 @@ TEST(BadStreamTest, RefusesToAttachWhileCommitting) {
   const auto begun = first.Begin(request);
   ASSERT_TRUE(begun.has_value());
   PutClient second(server.NewChannel());
-  ASSERT_TRUE(second.Attach(begun->session_id()));
-  second.SendScores(request, prompt, 1);
-  second.SendRows(request, prompt, 1, 0, 0, 96);
-  ASSERT_TRUE(first.ReceiveSelection(1).has_value());  // attaching is not answered: the other stream is there
+  ASSERT_TRUE(second.AttachAndWait(first, begun->session_id(), request, prompt, 1));
   first.SendLayer(request, prompt, 0, 96);
   first.SendLayer(request, prompt, 2, 96);
   first.SendCommit();

@@ -185,11 +185,8 @@ TEST(PutLifecycleTest, CountsTimeWhileOneStreamWaitsForAnother) {
   const auto begun = first.Begin(request);
   ASSERT_TRUE(begun.has_value());
   PutClient silent(server.NewChannel());
-  ASSERT_TRUE(silent.Attach(begun->session_id()));
-  silent.SendScores(request, prompt, 0);
-  silent.SendRows(request, prompt, 0, 0, 0, 96);
-  ASSERT_TRUE(first.ReceiveSelection(0).has_value());  // attaching is not answered: the other stream is there
-  first.SendLayer(request, prompt, 9, 96);             // waits for layers that the other stream may still bring
+  ASSERT_TRUE(silent.AttachAndWait(first, begun->session_id(), request, prompt, 0));
+  first.SendLayer(request, prompt, 9, 96);  // waits for layers that the other stream may still bring
   const RpcEnd end = FinishAsTimePasses(server, first, 200);
   EXPECT_EQ(end.code, StatusCode::DEADLINE_EXCEEDED) << end;
   EXPECT_EQ(end.reason, "IDLE");
@@ -247,11 +244,8 @@ TEST(PutLifecycleTest, EndsWithItsAttachedStream) {
   ASSERT_TRUE(begun.has_value());
   {
     PutClient second(server.NewChannel());
-    ASSERT_TRUE(second.Attach(begun->session_id()));
     const Prompt prompt = MakePrompt(request);
-    second.SendScores(request, prompt, 1);
-    second.SendRows(request, prompt, 1, 0, 0, 96);
-    ASSERT_TRUE(first.ReceiveSelection(1).has_value());  // attaching is not answered: the other stream is there
+    ASSERT_TRUE(second.AttachAndWait(first, begun->session_id(), request, prompt, 1));
     second.SendRows(request, prompt, 1, 1, 0, 20);
     second.stream().Cancel();
   }

@@ -108,6 +108,12 @@ bool PutClient::Attach(const std::string& session_id) {
   return Send(message);
 }
 
+bool PutClient::AttachAndWait(PutClient& first, const std::string& session_id, const PutRequest& request,
+                              const Prompt& prompt, int32_t layer) {
+  return Attach(session_id) && SendScores(request, prompt, layer) &&
+         SendRows(request, prompt, layer, 0, 0, request.token_count) && first.ReceiveSelection(layer).has_value();
+}
+
 bool PutClient::SendRows(const PutRequest& request, const Prompt& prompt, int32_t layer, size_t tensor, int64_t begin,
                          int64_t end) {
   const TensorSpec spec = LayerTensors(request.layout, layer)[tensor];

@@ -31,6 +31,10 @@ class PutClient {
   std::optional<v1::Begun> Begin(const v1::Begin& begin);
   std::optional<v1::Begun> Begin(const PutRequest& request) { return Begin(BeginOf(request)); }
   bool Attach(const std::string& session_id);
+  // Attaching is not answered: sends what `layer` is selected from, its scores and keys, and waits until `first`, the
+  // session's first stream, is told of the selection. False where that does not come.
+  bool AttachAndWait(PutClient& first, const std::string& session_id, const PutRequest& request, const Prompt& prompt,
+                     int32_t layer);
 
   bool SendRows(const PutRequest& request, const Prompt& prompt, int32_t layer, size_t tensor, int64_t begin,
                 int64_t end);

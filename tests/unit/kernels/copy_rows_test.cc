@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "tests/unit/kernels/compaction_run.h"
 #include "tests/unit/kernels/implementations.h"
 
 namespace chunkkv::cpu {
@@ -21,15 +22,13 @@ std::vector<std::byte> RandomBytes(size_t count) {
   return bytes;
 }
 
-std::vector<std::byte> RowsOneByOne(const RowsView& source) {
-  const size_t head_bytes = DTypeSize(source.dtype) * source.head_size;
-  std::vector<std::byte> rows;
-  for (const int32_t position : kPositions) {
-    for (int32_t head = 0; head < source.head_count; ++head) {
-      const std::byte* from = source.data + position * source.token_stride_bytes + head * source.head_stride_bytes;
-      rows.insert(rows.end(), from, from + head_bytes);
-    }
-  }
+std::vector<std::byte> RowsOfReference(const RowsView& source) {
+  std::vector<std::byte> rows(kPositions.size() * source.head_count * source.head_size * DTypeSize(source.dtype));
+  const GatherTask task{source, kPositions, rows.data()};
+  Batch batch;
+  batch.gather = absl::MakeConstSpan(&task, 1);
+  ExecutionContext context;
+  EXPECT_TRUE(testing::RunBatch(*MakeReferenceCompactor(), Plan(), batch, context).ok());
   return rows;
 }
 
@@ -52,7 +51,7 @@ TEST_P(CopyRowsTest, CopiesRowsOfAnyShapeToAnywhere) {
     const RowsView views[] = {TokenMajorRows(data.data(), shape.dtype, kTokens, shape.head_count, shape.head_size),
                               HeadMajorRows(data.data(), shape.dtype, kTokens, shape.head_count, shape.head_size)};
     for (const RowsView& source : views) {
-      const std::vector<std::byte> wanted = RowsOneByOne(source);
+      const std::vector<std::byte> wanted = RowsOfReference(source);
       for (const size_t offset : {0, 1, 16, 32}) {
         for (const bool past_caches : {false, true}) {
           alignas(64) static std::byte room[1 << 20];
