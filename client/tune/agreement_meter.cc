@@ -10,20 +10,10 @@
 #include "chunkkv/kernels/policy.h"
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
+#include "service/format/reuse_profile.h"
 
 namespace chunkkv::tune {
 namespace {
-
-CompactionSpec WithoutGroups(CompactionSpec spec) {
-  spec.reuse_group.reset();
-  spec.group_score.reset();
-  spec.groups.clear();
-  spec.min_retained_mass.reset();
-  spec.on_low_mass.reset();
-  spec.max_raised_tokens.reset();
-  spec.chunk_starts.clear();
-  return spec;
-}
 
 absl::Status CheckScores(absl::Span<const float> scores, size_t layer, int64_t past_length) {
   if (static_cast<int64_t>(scores.size()) != past_length) {
@@ -71,9 +61,9 @@ void Count(double loss, int64_t prompt, Loss* sum) {
 
 }  // namespace
 
-AgreementMeter::AgreementMeter(CompactionSpec spec, int32_t max_group, const Compactor& compactor,
+AgreementMeter::AgreementMeter(const CompactionSpec& spec, int32_t max_group, const Compactor& compactor,
                                ExecutionContext context)
-    : spec_(WithoutGroups(std::move(spec))), max_group_(max_group), runner_(compactor, std::move(context)) {}
+    : spec_(OwnChoice(spec)), max_group_(max_group), runner_(compactor, std::move(context)) {}
 
 // Of `run_length` layers that are one group: what their heads are does not matter to a choice.
 absl::StatusOr<Plan> AgreementMeter::PlanRun(const RecordedPrompt& prompt, int32_t run_length) const {

@@ -24,7 +24,7 @@ class AgreementMeter {
  public:
   // `spec`: how a layer chooses. Its groups, reuse_group, guardrail and chunk_starts play no part. `max_group` in
   // [1, kLargestMaxGroup]. `compactor` must outlive the meter.
-  AgreementMeter(CompactionSpec spec, int32_t max_group, const Compactor& compactor, ExecutionContext context);
+  AgreementMeter(const CompactionSpec& spec, int32_t max_group, const Compactor& compactor, ExecutionContext context);
 
   // Measures one more prompt. False for a prompt that says nothing, which is only counted: all its tokens are kept, or
   // none besides window and sinks, so that every layer chooses the same.
