@@ -34,7 +34,7 @@ absl::Status Score(const PromptFile& file, const ScoringPlan& scoring, tune::Bat
   for (size_t index = 0; index < recorded->layers.size(); ++index) {
     const int32_t layer = recorded->layers[index];
     std::vector<float>& scores = recorded->prompt.scores.emplace_back(scoring.plan.past_length);
-    if (scoring.plan.KeepsEverything()) continue;
+    if (!scoring.plan.NeedsScores() || scoring.plan.KeepsEverything()) continue;
     FileViews views(file);
     const ScoreTask task = ScoreTaskOf(file, scoring.plan, layer, static_cast<int32_t>(index), scores.data(), views);
     CHUNKKV_RETURN_IF_ERROR(runner.Run(scoring.plan, {.score = {&task, 1}, .select = {}, .gather = {}, .rotate = {}}));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/output.h"
@@ -52,6 +53,7 @@ std::string LayerLine(const TuneReport& report, const ReuseGroup& group, int32_t
     absl::StrAppend(&line, absl::StrFormat(" %9s %9s  %s", LossText(loss.mean), LossText(loss.worst),
                                            report.prompts[loss.worst_prompt]));
   }
+  absl::StripTrailingAsciiWhitespace(&line);
   return absl::StrCat(line, "\n");
 }
 
