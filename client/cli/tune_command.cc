@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
 #include "client/cli/command.h"
 #include "client/cli/executor_context.h"
@@ -14,8 +13,8 @@
 #include "client/cli/spec_options.h"
 #include "client/cli/tune_input.h"
 #include "client/cli/tune_report.h"
-#include "client/tune/agreement_meter.h"
-#include "client/tune/choose_groups.h"
+#include "client/cli/tune_run.h"
+#include "client/tune/batch_runner.h"
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
 
@@ -48,92 +47,24 @@ absl::StatusOr<tune::GroupRules> RulesOf(const TuneOptions& options) {
   return rules;
 }
 
-absl::Status InFile(const std::string& path, const absl::Status& status) {
-  if (status.ok()) return status;
-  return ErrorStatus(status.code(), StatusReason(status), absl::StrCat(path, ": ", status.message()));
-}
-
-// What all prompts of a run have in common: the first one's.
-struct Common {
-  ModelIdentity model;
-  std::vector<int32_t> layers;
-  bool has_given_chunks = false;
-};
-
-absl::Status CheckCommon(const tune::RecordedPromptFile& file, const Common& common) {
-  if (*file.model != common.model) {
-    return InvalidArgument("MIXED_MODELS", "the prompt is of another model than the first one");
-  }
-  if (file.layers != common.layers) {
-    return InvalidArgument("LAYERS_DIFFER", "other layers are attention layers than in the first prompt");
-  }
-  return absl::OkStatus();
-}
-
-// Measures every prompt, one after the other.
-absl::StatusOr<Common> Measure(const TuneOptions& options, const CompactionSpec& spec, const Compactor& compactor,
-                               const ExecutionContext& context, tune::AgreementMeter& meter) {
-  tune::BatchRunner runner(compactor, context);
-  Progress progress("measuring", static_cast<int64_t>(options.in.size()));
-  std::optional<Common> common;
-  for (size_t index = 0; index < options.in.size(); ++index) {
-    const std::string& path = options.in[index];
-    absl::StatusOr<tune::RecordedPromptFile> file = ReadTuneInput(path, spec, options.identity, runner);
-    CHUNKKV_RETURN_IF_ERROR(InFile(path, file.status()));
-    if (!common) common = Common{*file->model, file->layers, !file->prompt.chunk_starts.empty()};
-    CHUNKKV_RETURN_IF_ERROR(InFile(path, CheckCommon(*file, *common)));
-    CHUNKKV_RETURN_IF_ERROR(InFile(path, meter.Add(file->prompt).status()));
-    progress.Set(static_cast<int64_t>(index + 1));
-  }
-  return *common;
-}
-
-// "llama-3.1-8b, chunk_kv 20.0 %".
-std::string DefaultName(const ModelIdentity& model, const CompactionSpec& spec) {
-  constexpr size_t kMaxModelBytes = 80;
-  const std::string budget = spec.keep_ratio ? ShareText(*spec.keep_ratio) : absl::StrCat(*spec.max_tokens, " tokens");
-  const std::string model_name = model.name.size() <= kMaxModelBytes ? model.name : "model";
-  return absl::StrCat(model_name, ", ", std::string(PolicyName(spec.policy)), " ", budget);
-}
-
-ReuseProfile ProfileOf(const TuneOptions& options, const CompactionSpec& spec, const Common& common,
-                       const tune::GroupRules& rules, const tune::LayerAgreement& agreement) {
-  ReuseProfile profile;
-  profile.name = options.name.empty() ? DefaultName(common.model, spec) : options.name;
-  profile.model = common.model;
-  profile.spec = OwnChoice(spec);
-  profile.given_chunks = spec.policy == Policy::kChunkKv && common.has_given_chunks;
-  profile.max_loss = rules.max_loss;
-  profile.max_worst_loss = rules.max_worst_loss;
-  profile.prompt_count = agreement.prompt_count;
-  profile.token_count = agreement.token_count;
-  profile.groups = ChooseGroups(agreement.losses, rules);
-  for (const ReuseGroup& group : profile.groups) {
-    for (int32_t layer = group.first_layer; layer < group.first_layer + group.layer_count; ++layer) {
-      const tune::Loss& loss = agreement.losses.Of(group, layer);
-      profile.layers.push_back({agreement.own_mass[layer], loss.mean, loss.worst});
-    }
-  }
-  return profile;
-}
-
 absl::Status RunTune(const TuneOptions& options, bool json) {
-  CHUNKKV_ASSIGN_OR_RETURN(const tune::GroupRules rules, RulesOf(options));
-  CHUNKKV_ASSIGN_OR_RETURN(const CompactionSpec spec, options.spec.Spec(0, {}, std::nullopt));
+  TuneRequest request{.spec = {}, .rules = {}, .max_group = options.max_group, .profile_name = options.name};
+  CHUNKKV_ASSIGN_OR_RETURN(request.rules, RulesOf(options));
+  CHUNKKV_ASSIGN_OR_RETURN(request.spec, options.spec.Spec(0, {}, std::nullopt));
   const std::unique_ptr<Compactor> compactor = MakeCpuCompactor();
   Executor executor(std::max(1u, std::thread::hardware_concurrency()));
-  tune::AgreementMeter meter(spec, options.max_group, *compactor, ContextOn(executor));
-  CHUNKKV_ASSIGN_OR_RETURN(const Common common, Measure(options, spec, *compactor, ContextOn(executor), meter));
-
-  TuneReport report{.agreement = meter.Agreement(), .rules = rules, .profile = {}, .prompts = options.in};
-  if (report.agreement.prompt_count == 0) {
-    return InvalidArgument("NOTHING_MEASURED",
-                           "in every prompt all layers keep the same: all tokens, or none but the "
-                           "window and the sinks");
+  tune::BatchRunner scorer(*compactor, ContextOn(executor));
+  TuneRun run(request, *compactor, ContextOn(executor));
+  {
+    Progress progress("measuring", static_cast<int64_t>(options.in.size()));
+    for (size_t index = 0; index < options.in.size(); ++index) {
+      CHUNKKV_ASSIGN_OR_RETURN(const tune::RecordedPromptFile prompt,
+                               ReadTuneInput(options.in[index], request.spec, options.identity, scorer));
+      CHUNKKV_RETURN_IF_ERROR(run.Add(options.in[index], prompt));
+      progress.Set(static_cast<int64_t>(index + 1));
+    }
   }
-  report.profile = ProfileOf(options, spec, common, rules, report.agreement);
-  // What a reader would refuse is never written.
-  CHUNKKV_RETURN_IF_ERROR(ParseReuseProfile(ReuseProfileText(report.profile)).status());
+  CHUNKKV_ASSIGN_OR_RETURN(const TuneReport report, run.Finish());
   CHUNKKV_RETURN_IF_ERROR(WriteReuseProfile(options.out, report.profile));
   if (json) {
     nlohmann::json object = TuneJson(report);

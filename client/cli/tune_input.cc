@@ -29,7 +29,7 @@ absl::StatusOr<tune::RecordedPromptFile> ReadRecorded(const std::string& path, c
 }
 
 // Layer by layer: what has been read of the file is let go before the next one.
-absl::Status Score(const PromptFile& file, const ScoringPlan& scoring, tune::BatchRunner& runner,
+absl::Status Score(const PromptFile& file, const ScoringPlan& scoring, tune::BatchRunner& scorer,
                    tune::RecordedPromptFile* recorded) {
   for (size_t index = 0; index < recorded->layers.size(); ++index) {
     const int32_t layer = recorded->layers[index];
@@ -37,7 +37,7 @@ absl::Status Score(const PromptFile& file, const ScoringPlan& scoring, tune::Bat
     if (!scoring.plan.NeedsScores() || scoring.plan.KeepsEverything()) continue;
     FileViews views(file);
     const ScoreTask task = ScoreTaskOf(file, scoring.plan, layer, static_cast<int32_t>(index), scores.data(), views);
-    CHUNKKV_RETURN_IF_ERROR(runner.Run(scoring.plan, {.score = {&task, 1}, .select = {}, .gather = {}, .rotate = {}}));
+    CHUNKKV_RETURN_IF_ERROR(scorer.Run(scoring.plan, {.score = {&task, 1}, .select = {}, .gather = {}, .rotate = {}}));
     for (const char* name : {"k", "q", "attention"}) {
       if (const SafetensorsTensor* tensor = file.Find(layer, name)) file.Release(*tensor);
     }
@@ -46,7 +46,7 @@ absl::Status Score(const PromptFile& file, const ScoringPlan& scoring, tune::Bat
 }
 
 absl::StatusOr<tune::RecordedPromptFile> ScorePromptFile(const std::string& path, CompactionSpec spec,
-                                                         const IdentityOptions& identity, tune::BatchRunner& runner) {
+                                                         const IdentityOptions& identity, tune::BatchRunner& scorer) {
   CHUNKKV_ASSIGN_OR_RETURN(const PromptFile file, PromptFile::Open(path));
   tune::RecordedPromptFile recorded;
   recorded.layers = AttentionLayers(file.layout());
@@ -59,16 +59,21 @@ absl::StatusOr<tune::RecordedPromptFile> ScorePromptFile(const std::string& path
   }
   spec.chunk_starts = file.chunk_starts();
   CHUNKKV_ASSIGN_OR_RETURN(const ScoringPlan scoring, PlanScoring(file, spec));
-  CHUNKKV_RETURN_IF_ERROR(Score(file, scoring, runner, &recorded));
+  CHUNKKV_RETURN_IF_ERROR(Score(file, scoring, scorer, &recorded));
   return recorded;
 }
 
 }  // namespace
 
 absl::StatusOr<tune::RecordedPromptFile> ReadTuneInput(const std::string& path, const CompactionSpec& spec,
-                                                       const IdentityOptions& identity, tune::BatchRunner& runner) {
-  CHUNKKV_ASSIGN_OR_RETURN(const bool is_recorded, IsRecordedPromptFile(path));
-  return is_recorded ? ReadRecorded(path, identity) : ScorePromptFile(path, spec, identity, runner);
+                                                       const IdentityOptions& identity, tune::BatchRunner& scorer) {
+  const absl::StatusOr<bool> is_recorded = IsRecordedPromptFile(path);
+  absl::StatusOr<tune::RecordedPromptFile> prompt = !is_recorded.ok() ? is_recorded.status()
+                                                    : *is_recorded    ? ReadRecorded(path, identity)
+                                                                      : ScorePromptFile(path, spec, identity, scorer);
+  if (prompt.ok()) return prompt;
+  const absl::Status& status = prompt.status();
+  return ErrorStatus(status.code(), StatusReason(status), absl::StrCat(path, ": ", status.message()));
 }
 
 }  // namespace chunkkv::cli

@@ -48,7 +48,7 @@ std::string LayerLine(const TuneReport& report, const ReuseGroup& group, int32_t
   std::string line =
       absl::StrFormat("%5d %9s %9s   %s %-10s", layer, ShareText(report.agreement.own_mass[layer]),
                       jaccard.empty() ? "" : ShareText(jaccard[0]), BracketOf(group, layer), RoleText(group, layer));
-  if (group.layer_count > 1) {
+  if (layer != group.leader) {
     const Loss& loss = report.agreement.losses.Of(group, layer);
     absl::StrAppend(&line, absl::StrFormat(" %9s %9s  %s", LossText(loss.mean), LossText(loss.worst),
                                            report.prompts[loss.worst_prompt]));
@@ -71,13 +71,13 @@ std::string MergeText(const TuneReport& report, const ReuseGroup& one, const Reu
   if (refused.loss.mean > report.rules.max_loss) {
     return absl::StrCat(best, " would lose ", LossText(refused.loss.mean), "\n");
   }
-  return absl::StrCat(best, " would lose ", LossText(refused.loss.worst), " of ",
+  return absl::StrCat(best, " would lose ", LossText(refused.loss.worst), " in ",
                       report.prompts[refused.loss.worst_prompt], "\n");
 }
 
 std::string BoundText(const tune::GroupRules& rules) {
-  std::string text = absl::StrCat("every layer loses at most ", LossText(rules.max_loss), " of its retained mass");
-  if (rules.max_worst_loss) absl::StrAppend(&text, ", and ", LossText(*rules.max_worst_loss), " of any prompt");
+  std::string text = absl::StrCat("each layer's loss at most ", LossText(rules.max_loss), " in the mean");
+  if (rules.max_worst_loss) absl::StrAppend(&text, " and ", LossText(*rules.max_worst_loss), " in any prompt");
   return text;
 }
 
@@ -169,12 +169,15 @@ std::string TuneText(const TuneReport& report) {
                     " prompts in which every layer keeps the same\n");
   }
   absl::StrAppend(&text, "bound          ", BoundText(report.rules), "\n\n");
-  absl::StrAppend(&text, "layer      mass   Jaccard     chosen by        loss     worst  in\n");
+  absl::StrAppend(&text, "layer      mass   Jaccard     choice           loss     worst  in\n");
   for (const ReuseGroup& group : profile.groups) {
     for (int32_t layer = group.first_layer; layer < EndOf(group); ++layer) {
       absl::StrAppend(&text, LayerLine(report, group, layer));
     }
   }
+  absl::StrAppend(&text,
+                  "mass: retained by the layer's own choice; Jaccard: of its choice and the next layer's;\n"
+                  "loss: share of that mass lost by keeping what the group keeps\n");
   if (profile.groups.size() > 1) absl::StrAppend(&text, "\nnot joined\n");
   for (size_t index = 1; index < profile.groups.size(); ++index) {
     absl::StrAppend(&text, MergeText(report, profile.groups[index - 1], profile.groups[index]));

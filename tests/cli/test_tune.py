@@ -233,7 +233,7 @@ def test_the_text_says_why(cli, prompts, tmp_path):
     assert "alone" in text("--max-loss", "0", "--max-group", "1")
     assert "longer than 3 layers together" in text("--max-loss", "0.9", "--max-group", "3")
     worst = text("--max-loss", "0.9", "--max-worst-loss", "0.02")
-    assert f"of {tmp_path}/prompt" in worst and "of any prompt" in worst
+    assert f"in {tmp_path}/prompt" in worst and "in any prompt" in worst
 
 
 def test_a_put_and_a_get_take_the_profile(cli, server, prompts, tune, tmp_path):

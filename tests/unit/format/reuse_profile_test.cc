@@ -138,8 +138,25 @@ INSTANTIATE_TEST_SUITE_P(Every, ReuseProfileFaultTest, testing::ValuesIn(kFaults
 TEST(ReuseProfileTest, TextThatIsNoObject) {
   const std::string text = ReuseProfileText(Profile());
   for (const std::string& bad : {std::string(), std::string("[]"), std::string("null"), text.substr(0, text.size() / 2),
-                                "{\"format\":\"x\"," + text.substr(1), std::string(100, '['), text + text}) {
+                                 "{\"format\":\"x\"," + text.substr(1), std::string(100, '['), text + text}) {
     EXPECT_EQ(StatusReason(ParseReuseProfile(bad).status()), "BAD_PROFILE") << bad.substr(0, 60);
+  }
+}
+
+TEST(ReuseProfileTest, AnyChangedByteIsReadOrRefused) {
+  const std::string text = ReuseProfileText(Profile());
+  for (size_t at = 0; at < text.size(); ++at) {
+    for (const char byte : {'\0', '9', '-', '"', ']', '\xff'}) {
+      std::string changed = text;
+      changed[at] = byte;
+      const absl::StatusOr<ReuseProfile> read = ParseReuseProfile(changed);
+      const std::string reason = StatusReason(read.status());
+      if (!read.ok()) {
+        EXPECT_TRUE(reason == "BAD_PROFILE" || reason == "PROFILE_FORMAT_NEWER") << read.status() << changed;
+      } else {
+        EXPECT_TRUE(ParseReuseProfile(ReuseProfileText(*read)).ok()) << changed;
+      }
+    }
   }
 }
 
