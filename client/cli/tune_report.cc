@@ -17,11 +17,9 @@ using tune::Loss;
 
 int32_t EndOf(const ReuseGroup& group) { return group.first_layer + group.layer_count; }
 
-int32_t ScoredLayers(const ReuseGroup& group) { return group.leader >= 0 ? 1 : group.layer_count; }
-
 int32_t ScoredLayers(const std::vector<ReuseGroup>& groups) {
   int32_t count = 0;
-  for (const ReuseGroup& group : groups) count += ScoredLayers(group);
+  for (const ReuseGroup& group : groups) count += group.leader >= 0 ? 1 : group.layer_count;
   return count;
 }
 
@@ -109,7 +107,7 @@ Json LayersJson(const TuneReport& report) {
       json.update({{"layer", layer},
                    {"own_mass", report.agreement.own_mass[layer]},
                    {"group", index},
-                   {"jaccard_with_next", report.agreement.jaccard[layer]}});
+                   {"jaccard_with_following", report.agreement.jaccard[layer]}});
       layers.push_back(std::move(json));
     }
   }
@@ -160,10 +158,11 @@ Json LossesJson(const TuneReport& report) {
 std::string TuneText(const TuneReport& report) {
   const ReuseProfile& profile = report.profile;
   const auto layer_count = static_cast<int32_t>(profile.layers.size());
-  std::string text = absl::StrCat("model          ", profile.model.name, ", ", layer_count, " attention layers\n",
-                                  "fingerprint    ", ToHex(Fingerprint(profile.model)), "\n",  //
-                                  "measured       ", CountText(profile.prompt_count), " prompts of ",
-                                  CountText(profile.token_count), " tokens: ", KeptText(profile), "\n");
+  std::string text;
+  absl::StrAppend(&text, "model          ", profile.model.name, ", ", layer_count, " attention layers\n");
+  absl::StrAppend(&text, "fingerprint    ", ToHex(Fingerprint(profile.model)), "\n");
+  absl::StrAppend(&text, "measured       ", CountText(profile.prompt_count), " prompts, ",
+                  CountText(profile.token_count), " tokens in all: ", KeptText(profile), "\n");
   if (report.agreement.skipped_count > 0) {
     absl::StrAppend(&text, "not measured   ", CountText(report.agreement.skipped_count),
                     " prompts in which every layer keeps the same\n");

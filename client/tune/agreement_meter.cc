@@ -82,10 +82,10 @@ absl::StatusOr<Plan> AgreementMeter::PlanRun(const RecordedPrompt& prompt, int32
 
 absl::Status AgreementMeter::CheckPrompt(const RecordedPrompt& prompt, int64_t past_length) const {
   const auto layer_count = static_cast<int32_t>(prompt.scores.size());
-  if (layer_count == 0 || (layer_count_ > 0 && layer_count != layer_count_)) {
-    return InvalidArgument("LAYERS_DIFFER", absl::StrCat("the prompt has ", layer_count, " attention layers",
-                                                         layer_count_ > 0 ? ", those before have " : "",
-                                                         layer_count_ > 0 ? absl::StrCat(layer_count_) : ""));
+  if (layer_count == 0) return InvalidArgument("LAYERS_DIFFER", "the prompt has no attention layers");
+  if (layer_count_ > 0 && layer_count != layer_count_) {
+    return InvalidArgument("LAYERS_DIFFER", absl::StrCat("the prompt has ", layer_count,
+                                                         " attention layers, those before have ", layer_count_));
   }
   if (layer_count_ > 0 && spec_.policy == Policy::kChunkKv && has_given_chunks_ == prompt.chunk_starts.empty()) {
     return InvalidArgument("MIXED_CHUNKS", "some prompts have given chunks and some do not");

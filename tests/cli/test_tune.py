@@ -81,7 +81,7 @@ def test_layers_that_agree_pairwise_share_pairwise(prompts, tune):
     assert (said["layer_count"], said["list_count"], said["scored_layer_count"]) == (4, 2, 2)
     assert said["boundaries"][0]["before_layer"] == 2 and said["boundaries"][0]["reason"] == "MAX_LOSS"
     assert said["boundaries"][0]["mean_loss"] > 0.02
-    similar = [layer["jaccard_with_next"] for layer in said["layers"]]
+    similar = [layer["jaccard_with_following"] for layer in said["layers"]]
     assert similar[0][0] > 0.9 > 0.5 > similar[1][0] and [len(row) for row in similar] == [3, 2, 1, 0]
     assert profile["prompt_count"] == 6 and profile["token_count"] == 6 * TOKENS
     assert profile["given_chunks"] is False
@@ -236,15 +236,21 @@ def test_the_text_says_why(cli, prompts, tmp_path):
     assert f"in {tmp_path}/prompt" in worst and "in any prompt" in worst
 
 
-def test_a_put_and_a_get_take_the_profile(cli, server, prompts, tune, tmp_path):
-    files = prompts(pairwise)
-    _, profile = tune(files, "--max-loss", "0.02")
+@pytest.mark.parametrize("arguments, groups", [([], [(0, 1, 0), (1, 2, 1)]),
+                                               (["--group-score", "sum"], [(0, 1, 0), (1, 2, None)])])
+def test_a_put_and_a_get_take_the_profile(cli, server, prompts, tune, tmp_path, arguments, groups):
+    def scores(draw):
+        apart, shared = long_tailed(draw), long_tailed(draw)
+        return [apart, shared, shared]
+
+    files = prompts(scores)
+    assert groups_of(tune(files, "--max-loss", "0.02", *arguments)[1]) == groups
     to_server = [*flags(CHOICE), "--profile", tmp_path / "profile.json", "--key", "5e" * 32, "--address", server, "--json"]
     put = cli("put", "--in", files[0], *to_server)
     assert put.code == 0, put.err
-    model = tmp_path / "model.json"
-    model.write_text(model_text(4))
-    got = cli("get", "--out", tmp_path / "got.safetensors", "--model-file", model, *to_server)
+    model, out = tmp_path / "model.json", tmp_path / "got.safetensors"
+    model.write_text(model_text(3))
+    got = cli("get", "--out", out, "--model-file", model, *to_server)
     assert got.code == 0, got.err
-    served = json.loads(RecordFile(tmp_path / "got.safetensors").metadata["groups"])
-    assert [(group["first_layer"], group["layer_count"], group["leader"]) for group in served] == groups_of(profile)
+    served = json.loads(RecordFile(out).metadata["groups"])
+    assert [(group["first_layer"], group["layer_count"], group.get("leader")) for group in served] == groups
