@@ -82,6 +82,7 @@ class Server::Impl {
                  .timers = timers_,
                  .streams = streams_,
                  .sessions = sessions_,
+                 .recorder = recorder_,
                  .load_rate = load_rate_,
                  .tenants = tenants_,
                  .started_monotonic_ms = clock.MonotonicMs()},
@@ -153,6 +154,7 @@ class Server::Impl {
   const std::unique_ptr<Compactor> compactor_;
   rpc::StreamSlots streams_;
   rpc::SessionTable sessions_;
+  ScoreRecorder recorder_;
   rpc::LoadRate load_rate_;
   const rpc::SingleTenant tenants_;
   Upkeep upkeep_;

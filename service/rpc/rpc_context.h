@@ -14,6 +14,7 @@
 #include "service/rpc/tenant_resolver.h"
 #include "service/rpc/timers.h"
 #include "service/session/put_session.h"
+#include "service/session/score_recorder.h"
 #include "service/store/entry_store.h"
 
 namespace chunkkv::rpc {
@@ -31,6 +32,7 @@ struct RpcContext {
   Timers& timers;
   StreamSlots& streams;
   SessionTable& sessions;
+  ScoreRecorder& recorder;
   LoadRate& load_rate;
   const TenantResolver& tenants;
   const int64_t started_monotonic_ms;

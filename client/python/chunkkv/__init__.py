@@ -1,8 +1,9 @@
 """Client of ChunkKV, the service that compacts LLM KV caches and serves them."""
 
 from ._begin import ScoreDeclaration
-from .aio import AsyncClient, AsyncLayerStream, AsyncPutSession, AsyncWatch
-from .client import Client, LayerStream, PutSession, Watch
+from ._record import RecordedPut, SkippedPuts
+from .aio import AsyncClient, AsyncLayerStream, AsyncPutSession, AsyncScoreStream, AsyncWatch
+from .client import Client, LayerStream, PutSession, ScoreStream, Watch
 from .errors import (Aborted, AlreadyExists, Cancelled, DataLoss, DeadlineExceeded, Error, FailedPrecondition, Internal,
                      InvalidArgument, NotFound, OutOfRange, PermissionDenied, ResourceExhausted, Unauthenticated,
                      Unavailable, Unimplemented)
@@ -16,12 +17,12 @@ from .spec import EXACT, CompactionSpec, ReuseGroup
 __version__ = "0.1.0"
 
 __all__ = [
-    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncWatch",
+    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncScoreStream", "AsyncWatch",
     "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction", "CompactionSpec", "DataLoss",
     "DeadlineExceeded", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer", "Error", "FailedPrecondition",
     "FoundEntry", "Group", "Internal", "InvalidArgument", "Layer", "LayerStream", "ModelIdentity", "NotFound",
-    "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query",
-    "ResourceExhausted", "ReuseGroup", "Rope", "ScoreDeclaration", "Selector", "Shard", "Sizes", "Stats", "TrimResult",
+    "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query", "RecordedPut",
+    "ResourceExhausted", "ReuseGroup", "Rope", "ScoreDeclaration", "ScoreStream", "Selector", "Shard", "Sizes", "SkippedPuts", "Stats", "TrimResult",
     "Unauthenticated", "Unavailable", "Unimplemented", "VerbatimLayer", "VerbatimRun", "Watch", "WatchEvent",
     "content_digest_of", "variant_of",
 ]
