@@ -1,12 +1,10 @@
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -14,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
+#include "service/format/atomic_file.h"
 #include "service/format/file_descriptor.h"
 #include "service/format/file_status.h"
 #include "service/format/record.h"
@@ -23,41 +22,7 @@
 namespace chunkkv {
 namespace {
 
-// A file that is removed again unless it was renamed to its place.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& path)
-      : path_(path + ".tmp.XXXXXX"), file_(::mkostemp(path_.data(), O_CLOEXEC)), is_created_(file_.is_open()) {}
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    if (is_created_ && !is_renamed_) ::unlink(path_.c_str());
-  }
-  FileDescriptor& file() { return file_; }
-  const std::string& path() const { return path_; }
-
-  absl::Status RenameTo(const std::string& path) {
-    if (::rename(path_.c_str(), path.c_str()) != 0) return FileStatus(errno, "rename to", path);
-    is_renamed_ = true;
-    return absl::OkStatus();
-  }
-
- private:
-  std::string path_;
-  FileDescriptor file_;
-  const bool is_created_;
-  bool is_renamed_ = false;
-};
-
-absl::Status WriteAll(int file, absl::Span<const std::byte> bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return FileStatus(written < 0 ? errno : EIO, "write", path);
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
-}
+constexpr mode_t kOwnerOnly = 0600;
 
 absl::Status ReadAll(int file, int64_t offset, absl::Span<std::byte> bytes, const std::string& path) {
   while (!bytes.empty()) {
@@ -83,15 +48,6 @@ bool Resize(int64_t size_bytes, std::vector<std::byte>* bytes) {
   return true;
 }
 
-absl::Status SyncDirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  const FileDescriptor file(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!file.is_open()) return FileStatus(errno, "open", directory);
-  if (::fsync(file.get()) != 0) return FileStatus(errno, "sync", directory);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status WriteRecord(const std::string& path, const EntryHeader& header, absl::Span<const std::byte> body) {
@@ -103,15 +59,7 @@ absl::Status WriteRecord(const std::string& path, const EntryHeader& header, abs
     return ErrorStatus(absl::StatusCode::kInternal, "BAD_HEADER", std::string(decoded.status().message()));
   CHUNKKV_RETURN_IF_ERROR(LoadPositions(body, &*decoded));
 
-  TemporaryFile temporary(path);
-  FileDescriptor& file = temporary.file();
-  if (!file.is_open()) return FileStatus(errno, "create", temporary.path());
-  CHUNKKV_RETURN_IF_ERROR(WriteAll(file.get(), head_bytes, temporary.path()));
-  CHUNKKV_RETURN_IF_ERROR(WriteAll(file.get(), body, temporary.path()));
-  if (::fdatasync(file.get()) != 0) return FileStatus(errno, "sync", temporary.path());
-  if (file.Close() != 0) return FileStatus(errno, "close", temporary.path());
-  CHUNKKV_RETURN_IF_ERROR(temporary.RenameTo(path));
-  return SyncDirectoryOf(path);
+  return WriteFileAtomically(path, {head_bytes, body}, kOwnerOnly);
 }
 
 absl::StatusOr<Record> ReadRecord(const std::string& path) {
