@@ -1,6 +1,7 @@
 """Small decoder models with seeded random weights, and decoding from a full cache whose dropped keys are masked."""
 
 import functools
+import inspect
 import sys
 from contextlib import contextmanager
 
@@ -30,7 +31,8 @@ MODELS = {
     "mistral-sliding": ("Mistral", {"sliding_window": 24}),
     "qwen2": ("Qwen2", {"use_sliding_window": False}),
     "qwen3": ("Qwen3", {"use_sliding_window": False, "rope_parameters": YARN}),
-    "gemma2": ("Gemma2", {**ALTERNATING, "query_pre_attn_scalar": 32, "attn_logit_softcapping": 2.0}),
+    "gemma2": ("Gemma2", {**ALTERNATING, "query_pre_attn_scalar": 32, "attn_logit_softcapping": 2.0,
+                           "attn_implementation": "eager"}),  # SDPA has no softcap
     "gemma3": ("Gemma3", {**ALTERNATING, "query_pre_attn_scalar": 32}),
     "phi3": ("Phi3", {"rope_parameters": {"rope_type": "longrope", "rope_theta": 10000.0,
                                           "original_max_position_embeddings": 64,
@@ -60,8 +62,6 @@ def make_model(name):
 
 def cache_name(model):
     """The argument that takes the cache."""
-    import inspect
-
     return "cache" if "cache" in inspect.signature(type(model).forward).parameters else "past_key_values"
 
 

@@ -21,7 +21,7 @@ SPECS = {
 }
 FULL = chunkkv.CompactionSpec("full")
 SLIDING = ("mistral-sliding", "gemma2", "gemma3", "gpt-oss")
-ONLY_SLIDING = ("mistral-sliding",)
+COMPACTABLE = [name for name in hf_models.MODELS if name != "mistral-sliding"]  # has layers that see all tokens
 
 
 def put_prompt(client, name, spec):
@@ -34,24 +34,37 @@ def put_prompt(client, name, spec):
 
 @pytest.mark.parametrize("step", [1, 5], ids=["token by token", "five at once"])
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-@pytest.mark.parametrize("name", hf_models.MODELS)
+@pytest.mark.parametrize("name", COMPACTABLE)
 def test_decoding_from_the_compact_cache_is_decoding_with_the_dropped_keys_masked(client, name, spec, step):
     model, tokens, cache, _, _ = put_prompt(client, name, spec)
     served = chunkkv.hf.load(client, model, tokens, spec=spec)
     assert served.next_position == LENGTH
     following = make_tokens(STEPS, seed=1)
-    if name not in ONLY_SLIDING:
-        assert served.row_count < LENGTH / 2
-        unmasked = decode(model, copy.deepcopy(cache), following, LENGTH, step)
+    assert served.row_count < LENGTH / 2
+    unmasked = decode(model, copy.deepcopy(cache), following, LENGTH, step)
     with dropping(model, dropped_columns(served.positions, LENGTH)):
         expected = decode(model, cache, following, LENGTH, step)
     assert expected.shape == (1, STEPS, hf_models.VOCABULARY)
     torch.testing.assert_close(decode_served(model, served, following, step), expected, atol=1e-4, rtol=0)
-    if name not in ONLY_SLIDING:
-        assert (unmasked - expected).abs().max() > 1e-2, "the masked keys do not matter: nothing was tested"
+    assert (unmasked - expected).abs().max() > 1e-2, "the masked keys do not matter: nothing was tested"
 
 
-@pytest.mark.parametrize("name", [name for name in hf_models.MODELS if name not in ONLY_SLIDING])
+@pytest.mark.parametrize("step", [1, 5], ids=["token by token", "five at once"])
+@pytest.mark.parametrize("name", hf_models.MODELS)
+def test_decoding_from_the_full_cache_is_decoding(client, name, step):
+    model, tokens, cache, _, _ = put_prompt(client, name, FULL)
+    following = make_tokens(STEPS, seed=1)
+    served = chunkkv.hf.load(client, model, tokens)
+    torch.testing.assert_close(decode_served(model, served, following, step),
+                               decode(model, cache, following, LENGTH, step), atol=1e-5, rtol=0)
+
+
+def test_a_model_with_sliding_windows_alone_has_nothing_to_compact(client):
+    with pytest.raises(chunkkv.InvalidArgument, match="NO_ATTENTION_LAYERS"):
+        put_prompt(client, "mistral-sliding", SPECS["chunk_kv"])
+
+
+@pytest.mark.parametrize("name", COMPACTABLE)
 def test_the_service_sees_the_models_own_attention(client, name):
     """Retained mass is a share of the attention that the window pays; eager attention tells it independently."""
     spec = SPECS["chunk_kv"]
@@ -101,7 +114,7 @@ def test_contiguous_positions_give_the_same_logits_where_nothing_was_dropped_but
         assert difference < 1e-3
 
 
-@pytest.mark.parametrize("name", SLIDING)
+@pytest.mark.parametrize("name", [name for name in SLIDING if name in COMPACTABLE])
 def test_contiguous_positions_are_refused_where_some_keys_cannot_move(client, name):
     spec = SPECS["chunk_kv"]
     model, tokens, *_ = put_prompt(client, name, spec)
