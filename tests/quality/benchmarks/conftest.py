@@ -1,4 +1,4 @@
-"""Lets the tests import the benchmarks and the tests' support, and makes data of the published formats."""
+"""Lets the tests import the benchmarks, the shipped model and the tests' support, and makes data of the published formats."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "support")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "model"), str(HERE.parents[1] / "support")]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_prompts_and_lengths_are_those_of_the_published_config(published, codec)
     assert qasper.prompt == "Article: Paris is large .\n\nQuestion: Which city?\n\nAnswer:"
     assert qasper.max_new_tokens == 128 and qasper.as_chat and not qasper.stop_at_newline
     assert [example.name for example in samsum] == ["samsum/samsum-0", "samsum/samsum-1"]
-    assert not samsum[0].as_chat and samsum[0].stop_at_newline and samsum[0].max_new_tokens == 16
+    assert not samsum[0].as_chat and samsum[0].stop_at_newline and samsum[0].min_new_tokens == 1 and samsum[0].max_new_tokens == 16
 
 
 def test_scores_are_percent_of_the_datasets_metric(published, codec):

@@ -5,6 +5,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import chunkkv
+
 from . import fingerprints, longbench, needle, report, session
 from .example import DataError
 from .gsm8k import Gsm8k, ManyShotGsm8k
@@ -112,8 +114,10 @@ def settings_of(arguments, benchmark, options, budget, model_digest):
             "data": fingerprints.data_digest(benchmark.files(arguments.data), arguments.data)}
 
 
-def run(arguments, out=sys.stdout, log=sys.stderr):
-    """Errors: DataError, MissingLibrary, SettingsMismatch, DamagedResults, BusyFolder, chunkkv.Error."""
+def run(arguments):
+    """Runs what is pending, writes and prints the summary and returns it; progress goes to stderr.
+
+    Errors: DataError, MissingLibrary, SettingsMismatch, DamagedResults, BusyFolder, chunkkv.Error."""
     from .served_model import ServedModel
 
     benchmark, options = benchmark_of(arguments)
@@ -123,22 +127,22 @@ def run(arguments, out=sys.stdout, log=sys.stderr):
 
     def progress(row):
         print(f"{row['example']}  {row['method']}  "
-              + "  ".join(f"{metric} {value:.1f}" for metric, value in row["scores"].items()), file=log, flush=True)
+              + "  ".join(f"{metric} {value:.1f}" for metric, value in row["scores"].items()), file=sys.stderr, flush=True)
 
     with ResultsFile(arguments.out, settings) as results:
         if results.rows:
-            print(f"{len(results.rows)} results are there already", file=log)
-        with ServedModel(arguments.model, digest, arguments.address, budget, chat=arguments.chat, dtype=arguments.dtype,
-                         device=arguments.device) as model:
+            print(f"{len(results.rows)} results are there already", file=sys.stderr)
+        with ServedModel(arguments.model, digest, arguments.address, budget, methods, chat=arguments.chat,
+                         dtype=arguments.dtype, device=arguments.device) as model:
             examples = benchmark.examples(arguments.data, model.codec, model.context_window)
             session.run(session.limited(examples, arguments.limit), benchmark, model, methods, results, progress)
         summary = report.summarize(benchmark, settings, results.rows, benchmark.notes(arguments.data))
-        print(report.write(results.folder, benchmark, summary), file=out)
+        print(report.write(results.folder, benchmark, summary))
     return summary
 
 
 def main(arguments=None):
     try:
         run(parser().parse_args(arguments))
-    except (DataError, MissingLibrary, SettingsMismatch, DamagedResults, BusyFolder) as error:
+    except (DataError, MissingLibrary, SettingsMismatch, DamagedResults, BusyFolder, chunkkv.Error) as error:
         sys.exit(f"run.py: {error}")

@@ -13,8 +13,8 @@ class DataError(Exception):
 @dataclass(frozen=True)
 class Example:
     """name: unique within a run; resuming goes by it. group: the row of the summary's breakdown. as_chat: the prompt is
-    a user's turn, put into the model's chat template where it has one. reference: what scoring needs beside the
-    response."""
+    a user's turn, put into the model's chat template where it has one. min_new_tokens: 1 where the response may not be
+    empty. stop_text: a response that reaches it is over. reference: what scoring needs beside the response."""
 
     name: str
     group: str
@@ -22,6 +22,8 @@ class Example:
     max_new_tokens: int
     as_chat: bool = False
     stop_at_newline: bool = False
+    min_new_tokens: int = 0
+    stop_text: str = ""
     reference: dict[str, Any] = field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ from .example import DataError, Example
 
 KEYS = ("question", "answer")
 MAX_NEW_TOKENS = 256
+NEXT_QUESTION = "\nQ:"
 
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?")
 _CALCULATION = re.compile(r"<<.*?>>")
@@ -58,12 +59,12 @@ class Gsm8k:
         shots = self.shots(data)
         for index, row in enumerate(jsonl.read(_file(data, "test"), KEYS)):
             yield Example(name=f"{self.name}/{index}", group=self.name, prompt=prompt_of(shots, row["question"]),
-                          max_new_tokens=MAX_NEW_TOKENS,
+                          max_new_tokens=MAX_NEW_TOKENS, stop_text=NEXT_QUESTION,
                           reference={"answer": reasoning_and_answer(row["answer"])[1]})
 
     def score(self, response, example):
-        """Exact match of the last number before the model goes on with a question of its own."""
-        own = re.split(r"\n\s*Q:", response, maxsplit=1)[0]
+        """Exact match of the last number before the model asks a question of its own."""
+        own = response.split(NEXT_QUESTION)[0]
         wanted = last_number(example.reference["answer"])
         return {"accuracy": 100.0 * (wanted is not None and last_number(own) == wanted)}
 

@@ -71,7 +71,7 @@ class LongBench:
                     name=f"{dataset}/{row['_id']}", group=dataset,
                     prompt=truncate_middle(prompts[dataset].format(**row), codec, limit),
                     max_new_tokens=lengths[dataset], as_chat=dataset not in WITHOUT_CHAT,
-                    stop_at_newline=dataset == "samsum",
+                    stop_at_newline=dataset == "samsum", min_new_tokens=int(dataset == "samsum"),
                     reference={"answers": row["answers"], "all_classes": row["all_classes"]})
 
     def score(self, response, example):
