@@ -3,8 +3,8 @@
 import csv
 import json
 
-JAILBREAKV_COLUMNS = ("id", "jailbreak_query", "redteam_query", "format", "policy", "image_path", "from", "selected_mini",
-                      "transfer_from_llm")
+JAILBREAKV_COLUMNS = ("id", "jailbreak_query", "redteam_query", "format", "policy", "image_path", "from",
+                      "selected_mini", "transfer_from_llm")
 
 
 class PublishedData:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from paper_benchmarks import chain_of_thought
-from paper_benchmarks.example import DataError
+from paper_benchmarks.errors import DataError
 from paper_benchmarks.gsm8k import Gsm8k, ManyShotGsm8k, last_number, prompt_of, reasoning_and_answer
 
 ANSWER = "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nThat is 48+24 = <<48+24=72>>72 altogether.\n#### 72"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paper_benchmarks.example import DataError
+from paper_benchmarks.errors import DataError
 from paper_benchmarks.jailbreakv import JailbreakV, refuses
 
 
@@ -38,6 +38,10 @@ def test_what_is_wrong_with_the_data_is_said(published, codec):
     (published.folder / "JailBreakV_28K.csv").write_text("id,jailbreak_query\n1,x\n")
     with pytest.raises(DataError, match="no column redteam_query, format"):
         load(published, codec)
-    (published.folder / "JailBreakV_28K.csv").write_text("")
+    path = published.jailbreakv([{"jailbreak_query": "x"}])
+    path.write_text(path.read_text() + "7,cut off\n")
+    with pytest.raises(DataError, match="csv:3: a row of too few columns"):
+        load(published, codec)
+    path.write_text("")
     with pytest.raises(DataError, match="no column id"):
         load(published, codec)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from paper_benchmarks.example import DataError
+from paper_benchmarks.errors import DataError
 from paper_benchmarks.longbench import (ENGLISH_AND_CODE, PUBLISHED_DIGESTS, LongBench, canonical_digest,
                                         default_input_tokens, truncate_middle)
 

@@ -98,7 +98,7 @@ def test_every_published_dataset_has_its_metric():
 def test_a_missing_library_is_named_with_its_package(monkeypatch):
     import sys
 
-    from paper_benchmarks.optional import MissingLibrary
+    from paper_benchmarks.errors import MissingLibrary
 
     monkeypatch.setitem(sys.modules, "rouge", None)
     with pytest.raises(MissingLibrary, match="pip install rouge"):

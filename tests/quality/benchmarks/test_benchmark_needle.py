@@ -3,7 +3,7 @@
 import pytest
 
 from paper_benchmarks import needle
-from paper_benchmarks.example import DataError
+from paper_benchmarks.errors import DataError
 from paper_benchmarks.needle import NeedleInAHaystack, hide
 
 SENTENCES = " ".join(f"one two three four{index} ." for index in range(40)) + " "

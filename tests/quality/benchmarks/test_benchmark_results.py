@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from paper_benchmarks.results_file import BusyFolder, DamagedResults, ResultsFile, SettingsMismatch
+from paper_benchmarks.errors import BusyFolder, DamagedResults, SettingsMismatch
+from paper_benchmarks.results_file import ResultsFile
 
 SETTINGS = {"benchmark": "gsm8k", "budget": {"keep_ratio": 0.1, "max_tokens": None}}
 

@@ -1,6 +1,7 @@
 """Whole runs of each benchmark, with the shipped model, through the real server."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,14 +12,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip("chunkkv", reason="the chunkkv package is not installed")
 pytest.importorskip("rouge_score", reason="rouge-score is not installed")
 
 import vocabulary as words
 from paper_benchmarks import command_line, fingerprints, gsm8k
 from paper_benchmarks.attention_mass import accumulated_attention
-from paper_benchmarks.example import DataError, Example
+from paper_benchmarks.errors import ModelError, SettingsMismatch
+from paper_benchmarks.example import Example
 from paper_benchmarks.methods import Budget, Method
-from paper_benchmarks.results_file import SettingsMismatch
 from passphrase_data import ANSWER, NEEDLE, QUESTION, essay
 
 HERE = Path(__file__).resolve().parent
@@ -86,7 +88,8 @@ def test_longbench_runs_every_kind_of_dataset(published, execute):
     text = essay(3, 300)
     published.longbench("qasper", [{"context": text, "input": "tell me", "answers": ["the cook", "a lamp"]}] * 2)
     published.longbench("gov_report", [{"context": essay(4), "input": "", "answers": ["the cook found a lamp ."]}])
-    published.longbench("trec", [{"context": text, "input": "Type:", "answers": ["cook"], "all_classes": ["cook", "fox"]}])
+    published.longbench("trec", [{"context": text, "input": "Type:", "answers": ["cook"],
+                                  "all_classes": ["cook", "fox"]}])
     published.longbench("dureader", [{"context": text, "input": "我们", "answers": ["在北京"]}])
     published.longbench("samsum", [{"context": text, "input": "Summary:", "answers": ["a lamp"]}])
     summary, rows, printed = execute("longbench", "--datasets", "qasper", "gov_report", "trec", "dureader", "samsum",
@@ -129,7 +132,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(published, execute,
     command = [sys.executable, str(HERE / "run.py"), *options, "--model", str(MODEL), "--data", str(published.folder),
                "--out", str(tmp_path / "killed"), "--address", server, "--window-length", "8"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                               env={"PATH": "", "OMP_NUM_THREADS": "1"})
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})
     for line in process.stderr:
         if line.startswith("needle/400/50  full"):
             break
@@ -175,7 +178,7 @@ def test_what_goes_wrong_is_said_in_one_line(published, server, tmp_path, change
     ("", {}, ANSWER),
     ("", {"max_new_tokens": 1}, "ginger"),
     ("", {"stop_text": "kernel"}, "ginger rabbit kernel"),
-    (" ginger rabbit kernel", {"stop_text": "kernel"}, "autumn mercury jade zinnia mole"),  # the prompt's own does not stop
+    (" ginger rabbit kernel", {"stop_text": "kernel"}, "autumn mercury jade zinnia mole"),  # the prompt's own stops nothing
     (" " + ANSWER, {}, ""),  # a stop comes at once
 ])
 def test_where_a_response_ends(server, asked, options, response):
@@ -191,7 +194,7 @@ def test_a_response_that_may_not_be_empty_is_not(server):
 
 
 def test_a_prompt_beyond_the_models_window_is_named(server):
-    with served_model(server) as model, pytest.raises(DataError, match="one has 1101 tokens .* window is 1152"):
+    with served_model(server) as model, pytest.raises(ModelError, match="one has 1101 tokens .* window is 1152"):
         model.prefill(Example("one", "one", "the " * 1100, 100))
 
 
@@ -199,14 +202,15 @@ def test_a_prompt_beyond_the_models_window_is_named(server):
     ("auto", True, True), ("auto", False, False), ("on", False, True), ("off", True, False)])
 def test_chats_go_into_the_models_template(server, tmp_path, chat, as_chat, wrapped):
     folder = shutil.copytree(MODEL, tmp_path / "model")
-    (folder / "chat_template.jinja").write_text("<s> saw {{ messages[0].content }} .{{ ' that' * add_generation_prompt }}")
+    template = "<s> saw {{ messages[0].content }} .{{ ' that' * add_generation_prompt }}"
+    (folder / "chat_template.jinja").write_text(template)
     with served_model(server, folder, chat=chat) as model:
         ids = model.prefill(Example("one", "one", "the lamp", 4, as_chat=as_chat)).ids
         assert ids == model.codec.encode("saw the lamp . that" if wrapped else "the lamp", special_tokens=True)
 
 
 def test_another_architecture_answers_as_its_own_generate_does(server, tmp_path):
-    """A random Gemma 2, whose every other layer has a sliding window: from the full cache of the server, the same ids."""
+    """A random Gemma 2, whose every other layer has a sliding window: from the served full cache, the same ids."""
     folder = tmp_path / "model"
     torch.manual_seed(0)
     random = transformers.Gemma2ForCausalLM(transformers.Gemma2Config(
@@ -221,12 +225,13 @@ def test_another_architecture_answers_as_its_own_generate_does(server, tmp_path)
     with served_model(server, folder, methods=[Method("full"), Method("chunk_kv"), Method("h2o")]) as model:
         prompt = model.prefill(example)
         whole, compact = model.answer(prompt, Method("full")), model.answer(prompt, Method("chunk_kv"))
-        with pytest.raises(DataError, match="sliding-window"):
+        with pytest.raises(ModelError, match="layer 0 caches a sliding window"):
             model.answer(prompt, Method("h2o"))
         ids = torch.tensor([prompt.ids])
         own = random.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1]:]
         assert whole.response == model.codec.decode(own.tolist())
-    assert whole.kept_tokens == whole.prompt_tokens == len(prompt.ids) and compact.kept_tokens == (len(prompt.ids) + 1) // 2
+    assert whole.kept_tokens == whole.prompt_tokens == len(prompt.ids)
+    assert compact.kept_tokens == (len(prompt.ids) + 1) // 2
 
 
 def served_model(server, folder=MODEL, methods=(Method("full"),), chat="auto"):

@@ -8,18 +8,18 @@ from pathlib import Path
 import chunkkv
 
 from . import fingerprints, longbench, needle, report, session
-from .example import DataError
+from .errors import BenchmarkError
 from .gsm8k import Gsm8k, ManyShotGsm8k
 from .jailbreakv import JailbreakV
 from .methods import GRID, POLICIES, Budget, methods_of
-from .optional import MissingLibrary
-from .results_file import BusyFolder, DamagedResults, ResultsFile, SettingsMismatch
+from .optional import require
+from .results_file import ResultsFile
 
 KEPT_TOKENS_OF_NEEDLE = 128
 KEEP_RATIO = 0.1
 
 
-def _integers(text):
+def integers(text):
     """`1000,2000`, or `1000:8000:100` with its end."""
     if ":" in text:
         first, last, step = (int(part) for part in text.split(":"))
@@ -60,8 +60,8 @@ def parser():
         return kinds.add_parser(name, parents=[common], help=purpose, description=purpose)
 
     hay = add("needle", "Needle in a Haystack over *.txt essays")
-    hay.add_argument("--lengths", type=_integers, default=needle.LENGTHS, help="tokens: A,B,C or FIRST:LAST:STEP")
-    hay.add_argument("--depths", type=_integers, default=needle.DEPTHS, help="percent")
+    hay.add_argument("--lengths", type=integers, default=needle.LENGTHS, help="tokens: A,B,C or FIRST:LAST:STEP")
+    hay.add_argument("--depths", type=integers, default=needle.DEPTHS, help="percent")
     hay.add_argument("--needle", default=needle.NEEDLE)
     hay.add_argument("--question", default=needle.QUESTION)
     hay.add_argument("--answer", default=needle.ANSWER)
@@ -117,7 +117,9 @@ def settings_of(arguments, benchmark, options, budget, model_digest):
 def run(arguments):
     """Runs what is pending, writes and prints the summary and returns it; progress goes to stderr.
 
-    Errors: DataError, MissingLibrary, SettingsMismatch, DamagedResults, BusyFolder, chunkkv.Error."""
+    Errors: BenchmarkError, chunkkv.Error."""
+    for module in ("torch", "transformers", "chunkkv.hf"):
+        require(module, "'chunkkv[hf]'", "running a model")
     from .served_model import ServedModel
 
     benchmark, options = benchmark_of(arguments)
@@ -144,5 +146,5 @@ def run(arguments):
 def main(arguments=None):
     try:
         run(parser().parse_args(arguments))
-    except (DataError, MissingLibrary, SettingsMismatch, DamagedResults, BusyFolder, chunkkv.Error) as error:
+    except (BenchmarkError, chunkkv.Error) as error:
         sys.exit(f"run.py: {error}")

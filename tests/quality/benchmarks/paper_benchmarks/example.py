@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class DataError(Exception):
-    """A data folder lacks a published file, or a file is not of its published format."""
-
-
 @dataclass(frozen=True)
 class Example:
     """name: unique within a run; resuming goes by it. group: the row of the summary's breakdown. as_chat: the prompt is

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from .example import DataError
+from .errors import ModelError
 
 END_BYTES = 1 << 20
 
@@ -32,8 +32,8 @@ def data_digest(files, folder):
 
 
 def model_digest(folder):
-    """SHA-256 over the names, sizes and ends of the folder's files. Errors: DataError where it holds no model."""
+    """SHA-256 over the names, sizes and ends of the folder's files. Errors: ModelError where it holds no model."""
     if not (folder / "config.json").is_file():
-        raise DataError(f"{folder} has no config.json: the folder of a Hugging Face model is needed")
+        raise ModelError(f"{folder} has no config.json: the folder of a Hugging Face model is needed")
     files = [(path, path.stat().st_size) for path in sorted(folder.iterdir()) if path.is_file()]
     return _combined([[path.name, size, _ends_digest(path, size)] for path, size in files])

@@ -2,10 +2,11 @@
 
 import random
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from . import chain_of_thought, jsonl
-from .example import DataError, Example
+from .errors import DataError
+from .example import Example
 
 KEYS = ("question", "answer")
 MAX_NEW_TOKENS = 256
@@ -18,12 +19,7 @@ _CALCULATION = re.compile(r"<<.*?>>")
 def last_number(text):
     """The last number of a text, as a Decimal: `$1,200.50` is 1200.50; None without one."""
     numbers = _NUMBER.findall(text)
-    if not numbers:
-        return None
-    try:
-        return Decimal(numbers[-1].replace("$", "").replace(",", ""))
-    except InvalidOperation:
-        return None
+    return Decimal(numbers[-1].replace("$", "").replace(",", "")) if numbers else None
 
 
 def reasoning_and_answer(answer):

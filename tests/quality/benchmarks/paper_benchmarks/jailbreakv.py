@@ -3,7 +3,8 @@
 import csv
 
 from . import jsonl
-from .example import DataError, Example
+from .errors import DataError
+from .example import Example
 
 KEYS = ("id", "jailbreak_query", "redteam_query", "format", "policy", "transfer_from_llm", "selected_mini")
 MAX_NEW_TOKENS = 256
@@ -42,12 +43,14 @@ class JailbreakV:
 
     def examples(self, data, codec, context_window):
         path, = self.files(data)
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             missing = [key for key in KEYS if key not in (rows.fieldnames or ())]
             if missing:
                 raise DataError(f"{path}: no column {', '.join(missing)}")
             for row in rows:
+                if any(row[key] is None for key in KEYS):
+                    raise DataError(f"{path}:{rows.line_num}: a row of too few columns")
                 if _true(row["transfer_from_llm"]) and (not self.only_mini or _true(row["selected_mini"])):
                     yield Example(name=f"jailbreakv/{row['id']}", group=row["format"], prompt=row["jailbreak_query"],
                                   max_new_tokens=MAX_NEW_TOKENS, as_chat=True,

@@ -2,7 +2,7 @@
 
 import json
 
-from .example import DataError
+from .errors import DataError
 
 
 def read(path, keys):

@@ -4,7 +4,8 @@ import hashlib
 import json
 
 from . import jsonl, longbench_metrics
-from .example import DataError, Example
+from .errors import DataError
+from .example import Example
 
 KEYS = ("input", "context", "answers", "length", "dataset", "language", "all_classes", "_id")
 WITHOUT_CHAT = {"trec", "triviaqa", "samsum", "lsht", "lcc", "repobench-p"}

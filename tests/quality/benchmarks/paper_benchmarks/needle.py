@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .example import DataError, Example
+from .errors import DataError
+from .example import Example
 from .optional import require
 
 NEEDLE = "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny day.\n"

@@ -2,9 +2,7 @@
 
 import importlib
 
-
-class MissingLibrary(ImportError):
-    """A library is not installed; the message names its pip package."""
+from .errors import MissingLibrary
 
 
 def require(module, package, purpose):
@@ -12,4 +10,4 @@ def require(module, package, purpose):
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingLibrary(f"{purpose} needs {module}: pip install {package}") from error
+        raise MissingLibrary(f"{purpose} needs {module} ({error}): pip install {package}") from error

@@ -5,19 +5,9 @@ import json
 import os
 from pathlib import Path
 
+from .errors import BusyFolder, DamagedResults, SettingsMismatch
+
 RESULTS, SETTINGS = "results.jsonl", "settings.json"
-
-
-class SettingsMismatch(Exception):
-    """The folder holds results of other settings."""
-
-
-class DamagedResults(Exception):
-    """A line of the results, other than one cut off at the end, is not a result."""
-
-
-class BusyFolder(Exception):
-    """Another process is writing to the folder."""
 
 
 def _differences(before, now, path=""):

@@ -1,6 +1,6 @@
 """The model under test: prefill here, the cache to the server, answers from the cache that the server hands back.
 
-The only file that knows torch, transformers and the service.
+All that knows transformers and the service is here.
 """
 
 from contextlib import nullcontext
@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import chunkkv
+import torch
+import transformers
+from chunkkv import chunking, hf
 
-from .example import DataError, Example
+from .attention_mass import accumulated_attention
+from .errors import ModelError
+from .example import Example
 from .methods import GRID, spec_arguments
-from .optional import require
-
-_PACKAGE = "'chunkkv[hf]'"
-torch = require("torch", _PACKAGE, "running a model")
-transformers = require("transformers", _PACKAGE, "running a model")
-hf = require("chunkkv.hf", _PACKAGE, "running a model")
-chunking = require("chunkkv.chunking", "chunkkv", "running a model")
-
-from .attention_mass import accumulated_attention  # noqa: E402  (needs torch)
 
 RECENT_TOKENS = 8
 
@@ -75,10 +71,10 @@ class ServedModel:
 
     def __init__(self, folder, revision, address, budget, methods, *, chat="auto", dtype="auto", device="cpu"):
         """Loads the model of a folder. revision: digest of its files. chat: `on`, `off`, or `auto` where examples decide.
-        dtype: of torch, or `auto` for the model's own. Errors: DataError (`on` without a chat template)."""
+        dtype: of torch, or `auto` for the model's own. Errors: ModelError (`on` without a chat template)."""
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         if chat == "on" and not self._tokenizer.chat_template:
-            raise DataError(f"the tokenizer in {folder} has no chat template")
+            raise ModelError(f"the tokenizer in {folder} has no chat template")
         self._model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, dtype=dtype if dtype == "auto" else getattr(torch, dtype)).to(device).eval()
         self._identity = hf.identity_of(self._model, revision=revision)
@@ -96,10 +92,10 @@ class ServedModel:
 
     @torch.inference_mode()
     def prefill(self, example):
-        """Errors: DataError where the prompt does not fit the model's window."""
+        """Errors: ModelError where the prompt does not fit the model's window."""
         ids = self._ids(example)
         if len(ids) + example.max_new_tokens > self.context_window:
-            raise DataError(f"{example.name} has {len(ids)} tokens and may get {example.max_new_tokens} more; the model's "
+            raise ModelError(f"{example.name} has {len(ids)} tokens and may get {example.max_new_tokens} more; the model's "
                             f"window is {self.context_window}")
         tokens = torch.tensor([ids], device=self._model.device)
         capture_all = hf.capture_queries(self._model, len(ids)) if self._needs_all_queries else nullcontext()
@@ -107,13 +103,13 @@ class ServedModel:
             output = self._model(input_ids=tokens, use_cache=True, logits_to_keep=1)
         logits = output.logits[0, -1]
         if example.min_new_tokens:
-            logits[self._stops(example)] = -torch.inf
+            logits[torch.tensor(self._stops(example), dtype=torch.long, device=logits.device)] = -torch.inf
         return Prefill(example, ids, output.past_key_values, window, all_queries, int(logits.argmax()))
 
     @torch.inference_mode()
     def answer(self, prompt, method):
         """Answer of `method`: the prefill's next token, and what follows from the served cache. The entry is deleted
-        afterwards. Errors: chunkkv.Error; DataError for h2o with a sliding-window model."""
+        afterwards. Errors: chunkkv.Error; ModelError for h2o where a layer's cache is no list of all keys."""
         chunk_starts = None
         if method.chunks != GRID:
             chunk_starts = chunking.chunk_starts(prompt.ids, self._tokenizer, method.chunks)
@@ -135,9 +131,9 @@ class ServedModel:
         past = max(0, len(prompt.ids) - self._budget.window_length)
         layers = []
         for index, cached in enumerate(prompt.cache.layers):
-            if index not in prompt.all_queries.layers:
-                raise DataError("h2o adds up the attention of all queries, which sliding-window layers do not have")
-            seen, keys = prompt.all_queries.layers[index], cached.keys[0]
+            seen, keys = prompt.all_queries.layers.get(index), cached.keys[0]
+            if seen is None or seen.queries.shape[-1] != keys.shape[-1]:
+                raise ModelError(f"h2o needs the keys of all tokens, and layer {index} caches a sliding window or latents")
             scores = accumulated_attention(seen.queries[0], keys, seen.scale, seen.softcap, seen.sink_logits)
             layers.append(chunkkv.Layer(k=keys, v=cached.values[0], head_major=True, token_scores=scores[:past]))
         self._client.put(model=self._identity, tokens=prompt.ids, layers=layers, spec=spec)
