@@ -70,6 +70,17 @@ def make_tokens(length, seed=0, batch=1):
     return torch.randint(3, VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(seed))
 
 
+def padded(prompts, side):
+    """tokens and attention mask, [batch, longest]; side: of the padding."""
+    width = max(map(len, prompts))
+    tokens, mask = torch.zeros(2, len(prompts), width, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        begin = width - len(prompt) if side == "left" else 0
+        tokens[row, begin:begin + len(prompt)] = prompt
+        mask[row, begin:begin + len(prompt)] = 1
+    return tokens, mask
+
+
 def prefill(model, tokens, **inputs):
     """A new cache of the tokens, and the logits."""
     cache = transformers.DynamicCache(config=model.config)

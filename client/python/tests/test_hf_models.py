@@ -24,12 +24,12 @@ SLIDING = ("mistral-sliding", "gemma2", "gemma3", "gpt-oss")
 COMPACTABLE = [name for name in hf_models.MODELS if name != "mistral-sliding"]  # has layers that see all tokens
 
 
-def put_prompt(client, name, spec):
+def put_prompt(client, name, spec, identity=None):
     """The model, its tokens, its full cache, the last logits, and what put said."""
     model, tokens = make_model(name), make_tokens(LENGTH)
     with chunkkv.hf.capture_queries(model, WINDOW) as window:
         cache, logits = prefill(model, tokens)
-    return model, tokens, cache, logits, chunkkv.hf.put(client, model, tokens, cache, window, spec)
+    return model, tokens, cache, logits, chunkkv.hf.put(client, model, tokens, cache, window, spec, identity=identity)
 
 
 @pytest.mark.parametrize("step", [1, 5], ids=["token by token", "five at once"])
@@ -68,10 +68,9 @@ def test_a_model_with_sliding_windows_alone_has_nothing_to_compact(client):
 def test_the_service_sees_the_models_own_attention(client, name):
     """Retained mass is a share of the attention that the window pays; eager attention tells it independently."""
     spec = SPECS["chunk_kv"]
-    model, tokens, _, _, _ = put_prompt(client, name, spec)
-    client.delete(model=chunkkv.hf.identity_of(model), tokens=tokens, spec=spec)
-    *_, result = put_prompt(client, name, spec)
-    kept = chunkkv.hf.load(client, model, tokens, spec=spec).positions
+    identity = chunkkv.hf.identity_of(make_model(name), revision="to be scored anew")
+    model, tokens, *_, result = put_prompt(client, name, spec, identity)
+    kept = chunkkv.hf.load(client, model, tokens, spec=spec, identity=identity).positions
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     with torch.no_grad():

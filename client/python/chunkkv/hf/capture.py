@@ -1,4 +1,4 @@
-"""The post-RoPE queries of a prefill's last tokens, taken where the model hands them to its attention implementation."""
+"""The post-RoPE queries of a prefill's last tokens, taken where a model hands them to its attention implementation."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class QueryWindow:
                                                                         device=device)
             arrived = real if real is not None else torch.ones(batch, new, dtype=torch.bool, device=device)
             columns = torch.cat([held, arrived], 1)
-            self._order = columns.int().argsort(1, stable=True)[:, -self.length:]
+            self._order = columns.int().argsort(stable=True, dim=1)[:, -self.length:]
             self._real = columns.gather(1, self._order)
         self._held = min(self.length, self._held + new)
 

@@ -53,9 +53,17 @@ def load_batch(client: Client, model: Any, prompts: Sequence[Any], *, identity: 
 
 
 def generate(model: Any, served: Served, input_ids: Any, **options: Any) -> torch.Tensor:
-    """model.generate on from a loaded cache. input_ids: as Served.forward_inputs has them, at least one token a row: the
-    first that the prefill gave, or the next turn. options: of generate. Returns the new tokens alone, [batch, new]."""
+    """model.generate on from a loaded cache. Returns the new tokens alone, [batch, new].
+
+    input_ids: as Served.forward_inputs has them, at least one token a row: the first that the prefill gave, or the next
+    turn. options: of generate; for beams, or several sequences a prompt, the cache is repeated.
+    """
     inputs = served.generate_inputs(input_ids)
+    config = options.get("generation_config") or model.generation_config
+    copies = max(options.get(name) or getattr(config, name, None) or 1
+                 for name in ("num_beams", "num_return_sequences"))
+    if copies > 1:
+        served.cache.batch_repeat_interleave(copies)
     output = model.generate(**inputs, **options)
     sequences = output if isinstance(output, torch.Tensor) else output.sequences
     return sequences[:, inputs["input_ids"].shape[1]:]
@@ -107,10 +115,10 @@ class _Batch:
         for size in {size for size in self._geometry.windows if size is not None}:
             for index, row in enumerate(self._rows):
                 if row.row_count < min(self._most_rows, row.next_position, size - 1):
-                    raise InvalidArgument("ROWS_BEHIND_WINDOW", f"prompt {index} has {row.row_count} rows beside "
-                                                                f"{self._most_rows} of another, and a sliding window of "
-                                                                f"{size}: give all the same max_tokens, or load one by "
-                                                                "one")
+                    raise InvalidArgument("ROWS_BEHIND_WINDOW",
+                                          f"prompt {index} has {row.row_count} rows beside {self._most_rows} of another, "
+                                          f"and a sliding window of {size}: give all the same max_tokens, or load them "
+                                          "one by one")
 
     def _full(self, index: int) -> DynamicLayer:
         keys = self._padded([entry.layers[index].k.transpose(0, 1) for entry in self._entries], self._most_rows)

@@ -76,8 +76,8 @@ class _Source:
         self._model, self._cache, self._window, self._spec, self._rope = model, cache, window, spec, rope
         self._geometry = geometry_of(model)
         if len(cache.layers) != len(self._geometry.windows):
-            raise Unimplemented("UNSUPPORTED_MODEL", f"the cache has {len(cache.layers)} layers, and the model's config "
-                                                     f"says {len(self._geometry.windows)}")
+            raise Unimplemented("UNSUPPORTED_MODEL", f"the cache has {len(cache.layers)} layers, the model's config says "
+                                                     f"{len(self._geometry.windows)}")
         if spec.policy not in SCORED_POLICIES or not self._geometry.full_layers:
             self._window = None
         elif window is None:
@@ -118,10 +118,10 @@ class _Source:
             raise InvalidArgument("WINDOW_TOO_SHORT", f"queries of {captured} tokens were captured, and the spec's "
                                                       f"window has {needed}")
         if self._window.ends[row] != token_count:
-            raise InvalidArgument("WINDOW_ELSEWHERE", f"the captured window ends before position "
-                                                      f"{self._window.ends[row]}, and row {row} has {token_count} tokens:"
-                                                      " of another forward call, or padded on the left without "
-                                                      "position_ids")
+            raise InvalidArgument("WINDOW_ELSEWHERE",
+                                  f"the captured window ends before position {self._window.ends[row]}, and row {row} has "
+                                  f"{token_count} tokens: of another forward call, or padded on the left without "
+                                  "position_ids")
 
     def _ropes(self, token_count: int) -> Ropes:
         """None for all layers where contiguous positions would be wrong: some keys stay where they are."""
@@ -159,8 +159,9 @@ def _check_shapes(rows: list[LayerRows], geometry: CacheGeometry) -> None:
             key_size, value_size = key_size + value_size, 0
         expected = (geometry.kv_head_count, geometry.key_head_size, geometry.value_head_size)
         if size is None and (heads, key_size, value_size) != expected:
-            raise Unimplemented("UNSUPPORTED_MODEL", f"layer {index} caches {(heads, key_size, value_size)} KV heads and "
-                                                     f"sizes of K and V, and the model's config says {expected}")
+            raise Unimplemented("UNSUPPORTED_MODEL",
+                                f"layer {index} caches {(heads, key_size, value_size)} KV heads and sizes of K and V, the "
+                                f"model's config says {expected}")
 
 
 def _grouped(spec: CompactionSpec, lists: list[np.ndarray[Any, Any]]) -> tuple[CompactionSpec, list[Any]]:

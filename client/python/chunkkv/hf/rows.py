@@ -66,8 +66,9 @@ def sliding_rows(layer: Any, row: int, real: torch.Tensor, window: int) -> Layer
     columns = torch.nonzero(real[len(real) - held:])[:, 0]
     needed = min(window - 1, int(real.sum()))
     if len(columns) < needed:
-        raise InvalidArgument("ROWS_GONE", f"a sliding-window layer holds {len(columns)} of the last {needed} tokens of "
-                                           f"row {row}: pad the batch on the left")
+        raise InvalidArgument("ROWS_GONE",
+                              f"a sliding-window layer holds {len(columns)} of the last {needed} tokens of row {row}: pad "
+                              "the batch on the left")
     columns = columns[len(columns) - needed:]
     return LayerRows(keys[:, columns], values[:, columns])
 
