@@ -1,4 +1,4 @@
-"""Lets the tests import the benchmarks, the shipped model and the tests' support, and makes data of the published formats."""
+"""Lets the tests import the benchmarks, the shipped model and the tests' support; makes data of published formats."""
 
 import sys
 from pathlib import Path

@@ -16,7 +16,7 @@ def load(published, codec, *datasets, **options):
 
 
 def test_prompts_and_lengths_are_those_of_the_published_config(published, codec):
-    published.longbench("qasper", [EXAMPLE], prompt="Article: {context}\n\nQuestion: {input}\n\nAnswer:", max_new_tokens=128)
+    published.longbench("qasper", [EXAMPLE], "Article: {context}\n\nQuestion: {input}\n\nAnswer:", max_new_tokens=128)
     published.longbench("samsum", [EXAMPLE, EXAMPLE], prompt="{context}\n\n{input}", max_new_tokens=16)
     qasper, *samsum = load(published, codec, "qasper", "samsum")
 
@@ -24,7 +24,8 @@ def test_prompts_and_lengths_are_those_of_the_published_config(published, codec)
     assert qasper.prompt == "Article: Paris is large .\n\nQuestion: Which city?\n\nAnswer:"
     assert qasper.max_new_tokens == 128 and qasper.as_chat and not qasper.stop_at_newline
     assert [example.name for example in samsum] == ["samsum/samsum-0", "samsum/samsum-1"]
-    assert not samsum[0].as_chat and samsum[0].stop_at_newline and samsum[0].min_new_tokens == 1 and samsum[0].max_new_tokens == 16
+    assert samsum[0].stop_at_newline and samsum[0].min_new_tokens == 1
+    assert samsum[0].max_new_tokens == 16 and not samsum[0].as_chat
 
 
 def test_scores_are_percent_of_the_datasets_metric(published, codec):
@@ -38,7 +39,7 @@ def test_scores_are_percent_of_the_datasets_metric(published, codec):
 
 
 def test_braces_in_the_data_stay_as_they_are(published, codec):
-    published.longbench("lcc", [EXAMPLE | {"context": "int f() { return {0}; }"}], prompt="{context}Next line of code:\n")
+    published.longbench("lcc", [EXAMPLE | {"context": "int f() { return {0}; }"}], "{context}Next line of code:\n")
     example, = load(published, codec, "lcc")
     assert example.prompt == "int f() { return {0}; }Next line of code:\n"
 

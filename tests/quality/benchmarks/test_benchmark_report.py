@@ -29,7 +29,8 @@ def test_measured_figures_stand_beside_the_papers():
 
 
 def test_a_mean_of_datasets_weighs_them_equally(tmp_path):
-    rows = [row("full", "qasper", "score", 30.0), row("full", "qasper", "score", 50.0), row("full", "trec", "score", 100.0)]
+    values = [("qasper", 30.0), ("qasper", 50.0), ("trec", 100.0)]
+    rows = [row("full", group, "score", value) for group, value in values]
     summary = report.summarize(LongBench(), SETTINGS, rows, [])
     text = report.write(tmp_path, LongBench(), summary)
 

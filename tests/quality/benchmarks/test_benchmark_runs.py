@@ -178,7 +178,7 @@ def test_what_goes_wrong_is_said_in_one_line(published, server, tmp_path, change
     ("", {}, ANSWER),
     ("", {"max_new_tokens": 1}, "ginger"),
     ("", {"stop_text": "kernel"}, "ginger rabbit kernel"),
-    (" ginger rabbit kernel", {"stop_text": "kernel"}, "autumn mercury jade zinnia mole"),  # the prompt's own stops nothing
+    (" ginger rabbit kernel", {"stop_text": "kernel"}, "autumn mercury jade zinnia mole"),  # not the prompt's own
     (" " + ANSWER, {}, ""),  # a stop comes at once
 ])
 def test_where_a_response_ends(server, asked, options, response):

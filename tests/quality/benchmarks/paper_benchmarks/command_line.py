@@ -128,8 +128,8 @@ def run(arguments):
     settings = settings_of(arguments, benchmark, options, budget, digest)
 
     def progress(row):
-        print(f"{row['example']}  {row['method']}  "
-              + "  ".join(f"{metric} {value:.1f}" for metric, value in row["scores"].items()), file=sys.stderr, flush=True)
+        scores = "  ".join(f"{metric} {value:.1f}" for metric, value in row["scores"].items())
+        print(f"{row['example']}  {row['method']}  {scores}", file=sys.stderr, flush=True)
 
     with ResultsFile(arguments.out, settings) as results:
         if results.rows:

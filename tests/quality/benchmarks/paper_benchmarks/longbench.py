@@ -9,9 +9,9 @@ from .example import Example
 
 KEYS = ("input", "context", "answers", "length", "dataset", "language", "all_classes", "_id")
 WITHOUT_CHAT = {"trec", "triviaqa", "samsum", "lsht", "lcc", "repobench-p"}
-ENGLISH_AND_CODE = ("narrativeqa", "qasper", "multifieldqa_en", "hotpotqa", "2wikimqa", "musique", "gov_report", "qmsum",
-                    "multi_news", "trec", "triviaqa", "samsum", "passage_count", "passage_retrieval_en", "lcc",
-                    "repobench-p")
+ENGLISH_AND_CODE = ("narrativeqa", "qasper", "multifieldqa_en", "hotpotqa", "2wikimqa", "musique", "gov_report",
+                    "qmsum", "multi_news", "trec", "triviaqa", "samsum", "passage_count", "passage_retrieval_en",
+                    "lcc", "repobench-p")
 
 PUBLISHED_DIGESTS = {
     "dataset2prompt.json": "2132ae70b413e48c8bc02ea5f8f4a2c66a36fff8b826935ba3baf057ffdf9ba8",
@@ -59,7 +59,8 @@ class LongBench:
 
     def notes(self, data):
         return [f"{name} is not the published one: figures cannot be compared with others'"
-                for name, digest in PUBLISHED_DIGESTS.items() if canonical_digest(self._read_config(data, name)) != digest]
+                for name, digest in PUBLISHED_DIGESTS.items()
+                if canonical_digest(self._read_config(data, name)) != digest]
 
     def examples(self, data, codec, context_window):
         prompts, lengths = (self._read_config(data, name) for name in PUBLISHED_DIGESTS)
@@ -84,7 +85,7 @@ class LongBench:
 
     @staticmethod
     def _config(data, name):
-        return jsonl.find(data, (f"config/{name}", name), "from the folder LongBench/config of github.com/THUDM/LongBench")
+        return jsonl.find(data, (f"config/{name}", name), "from LongBench/config of github.com/THUDM/LongBench")
 
     def _read_config(self, data, name):
         path = self._config(data, name)

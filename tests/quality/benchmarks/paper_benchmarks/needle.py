@@ -1,5 +1,5 @@
 """Needle in a Haystack (github.com/gkamradt/LLMTest_NeedleInAHaystack): one sentence hidden in essays, asked for at the
-end, over depths and lengths; the open-model version that KV compression repositories use (FranxYao's, KVCache-Factory)."""
+end, over depths and lengths; the version for open models that KV compression repositories use (KVCache-Factory)."""
 
 from functools import lru_cache
 
@@ -12,8 +12,8 @@ from .optional import require
 NEEDLE = "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny day.\n"
 QUESTION = "The best thing to do in San Francisco is: "
 ANSWER = "eat a sandwich and sit in Dolores Park on a sunny day."
-TEMPLATE = ("<|im_start|> This is a very long story book: <book> {context} </book>.\n Based on the content of the book, "
-            "Question: {question}\nAnswer:")
+TEMPLATE = ("<|im_start|> This is a very long story book: <book> {context} </book>.\n Based on the content of the "
+            "book, Question: {question}\nAnswer:")
 LENGTHS = tuple(range(1000, 8001, 100))
 DEPTHS = tuple(int(depth) for depth in np.round(np.linspace(0, 100, 10)))
 MAX_NEW_TOKENS = 30
@@ -46,7 +46,8 @@ class NeedleInAHaystack:
     def __init__(self, lengths=LENGTHS, depths=DEPTHS, needle=NEEDLE, question=QUESTION, answer=ANSWER,
                  template=TEMPLATE, margin=MARGIN, max_new_tokens=MAX_NEW_TOKENS):
         """lengths: tokens, of which `margin` are left for template, question and response; depths: percent."""
-        self.lengths, self.depths, self.margin, self.max_new_tokens = tuple(lengths), tuple(depths), margin, max_new_tokens
+        self.lengths, self.depths = tuple(lengths), tuple(depths)
+        self.margin, self.max_new_tokens = margin, max_new_tokens
         self.needle, self.question, self.answer, self.template = needle, question, answer, template
 
     def files(self, data):
@@ -77,8 +78,8 @@ class NeedleInAHaystack:
                               reference={"length": length, "depth": depth})
 
     def score(self, response, example):
-        """rouge1: F1 of ROUGE-1 with the needle (KVCache-Factory's score, there times 10). recall: share of the answer's
-        words in the response, which its heat maps show."""
+        """rouge1: F1 of ROUGE-1 with the needle (KVCache-Factory's score, there times 10). recall: share of the
+        answer's words in the response, which its heat maps show."""
         wanted = set(self.answer.lower().split())
         found = wanted & set(response.lower().split())
         rouge = _scorer().score(self.needle, response)["rouge1"].fmeasure if response.strip() else 0.0

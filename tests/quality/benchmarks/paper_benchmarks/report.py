@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from dataclasses import asdict
 from statistics import mean
 
 from . import paper
@@ -15,8 +16,7 @@ def summarize(benchmark, settings, rows, notes):
         by_method[row["method"]].append(row)
     return {"benchmark": benchmark.name, "headline": benchmark.headline, "settings": settings, "notes": notes,
             "methods": {method: _method_summary(benchmark, results) for method, results in by_method.items()},
-            "paper": {"source": paper.SOURCE,
-                      "runs": [{"setting": run.setting, "scores": run.scores} for run in paper.PUBLISHED[benchmark.name]]}}
+            "paper": {"source": paper.SOURCE, "runs": [asdict(run) for run in paper.PUBLISHED[benchmark.name]]}}
 
 
 def _means(rows):
@@ -45,8 +45,10 @@ def table(benchmark, summary):
     lines = [header]
     for method in _row_order(methods):
         found = methods.get(method)
-        measured = [str(found["examples"]), f"{found['kept']:.1%}", *(f"{found['scores'][name]:.2f}" for name in metrics)
-                    ] if found else ["–"] * (2 + len(metrics))
+        measured = ["–"] * (2 + len(metrics))
+        if found:
+            scores = (f"{found['scores'][name]:.2f}" for name in metrics)
+            measured = [str(found["examples"]), f"{found['kept']:.1%}", *scores]
         published = [run.scores.get(method.split("/")[0]) for run in runs]
         lines.append([method, *measured, *("–" if score is None else f"{score:g}" for score in published)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -70,7 +70,7 @@ class ServedModel:
     """A context manager that holds the connection to the server."""
 
     def __init__(self, folder, revision, address, budget, methods, *, chat="auto", dtype="auto", device="cpu"):
-        """Loads the model of a folder. revision: digest of its files. chat: `on`, `off`, or `auto` where examples decide.
+        """Loads the model of a folder. revision: digest of its files. chat: `on`, `off`, or `auto`: examples decide.
         dtype: of torch, or `auto` for the model's own. Errors: ModelError (`on` without a chat template)."""
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         if chat == "on" and not self._tokenizer.chat_template:
@@ -95,8 +95,8 @@ class ServedModel:
         """Errors: ModelError where the prompt does not fit the model's window."""
         ids = self._ids(example)
         if len(ids) + example.max_new_tokens > self.context_window:
-            raise ModelError(f"{example.name} has {len(ids)} tokens and may get {example.max_new_tokens} more; the model's "
-                            f"window is {self.context_window}")
+            raise ModelError(f"{example.name} has {len(ids)} tokens and may get {example.max_new_tokens} more; the "
+                             f"model's window is {self.context_window}")
         tokens = torch.tensor([ids], device=self._model.device)
         capture_all = hf.capture_queries(self._model, len(ids)) if self._needs_all_queries else nullcontext()
         with hf.capture_queries(self._model, self._budget.window_length) as window, capture_all as all_queries:
@@ -133,7 +133,8 @@ class ServedModel:
         for index, cached in enumerate(prompt.cache.layers):
             seen, keys = prompt.all_queries.layers.get(index), cached.keys[0]
             if seen is None or seen.queries.shape[-1] != keys.shape[-1]:
-                raise ModelError(f"h2o needs the keys of all tokens, and layer {index} caches a sliding window or latents")
+                raise ModelError("h2o needs the keys of all tokens, and "
+                                 f"layer {index} caches a sliding window or latents")
             scores = accumulated_attention(seen.queries[0], keys, seen.scale, seen.softcap, seen.sink_logits)
             layers.append(chunkkv.Layer(k=keys, v=cached.values[0], head_major=True, token_scores=scores[:past]))
         self._client.put(model=self._identity, tokens=prompt.ids, layers=layers, spec=spec)
