@@ -10,6 +10,13 @@
 Needs torch and transformers 5: pip install 'chunkkv[hf]'.
 """
 
+try:
+    from transformers import AttentionInterface as _AttentionInterface
+except ImportError as error:
+    raise ImportError("chunkkv.hf needs torch and transformers 5: pip install 'chunkkv[hf]'") from error
+if not hasattr(_AttentionInterface, "get_interface"):
+    raise ImportError("chunkkv.hf needs transformers 5")
+
 from .cache import CompactLayer
 from .capture import QueryWindow, capture_queries
 from .identity import identity_of, weights_digest

@@ -8,7 +8,7 @@ import torch
 from transformers.cache_utils import DynamicLayer
 
 
-class CompactLayer(DynamicLayer):
+class CompactLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
     """Rows of the tokens that were kept, and of those that follow.
 
     To the model it is as long as the tokens seen, so that positions and causal masks come out right by themselves: its
@@ -25,7 +25,7 @@ class CompactLayer(DynamicLayer):
         self.first_column = column_count - keys.shape[-2]
 
     def get_seq_length(self) -> int:
-        return self.first_column + int(self.keys.shape[-2])
+        return int(self.first_column + self.keys.shape[-2])
 
     def get_mask_sizes(self, query: Any) -> tuple[int, int]:
         """query: their count, or their cache_position in transformers before 5.20."""

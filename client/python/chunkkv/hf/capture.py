@@ -97,9 +97,8 @@ class QueryWindow:
         """Notes which columns of the coming forward are tokens, and where they stand."""
         if self not in _active.get():
             return
-        inputs = kwargs.get("inputs_embeds")
-        if inputs is None:
-            inputs = kwargs.get("input_ids", args[0] if args else None)
+        inputs: torch.Tensor = next(each for each in (kwargs.get("inputs_embeds"), kwargs.get("input_ids"), *args)
+                                    if each is not None)
         batch, new = inputs.shape[:2]
         cache = kwargs.get("cache", kwargs.get("past_key_values"))
         past = 0 if cache is None else int(cache.get_seq_length())

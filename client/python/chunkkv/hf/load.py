@@ -26,8 +26,8 @@ def load(client: Client, model: Any, tokens: Any, *, identity: ModelIdentity | N
     tokens: the ids [L] or [1, L] that were put. identity: by default identity_of(model). options: of Client.get: spec,
     or accept ("exact" by default), wait_seconds, positions ("contiguous" where the entry has its RoPE), ...
 
-    Errors: those of Client.get; InvalidArgument (ROW_COUNTS_DIFFER, VERBATIM_CONTIGUOUS), Unimplemented
-    (UNSUPPORTED_MODEL).
+    Errors: those of Client.get; InvalidArgument (ROW_COUNTS_DIFFER, LAYOUT, PARTIAL, VERBATIM_CONTIGUOUS),
+    Unimplemented (UNSUPPORTED_MODEL).
     """
     ids = tokens if isinstance(tokens, torch.Tensor) else torch.as_tensor(np.asarray(tokens))
     return load_batch(client, model, [ids.reshape(-1)], identity=identity, **options)
@@ -42,6 +42,8 @@ def load_batch(client: Client, model: Any, prompts: Sequence[Any], *, identity: 
     Errors: as load; InvalidArgument (ROWS_BEHIND_WINDOW) where a sliding window reaches further back than the shorter
     of two compact rows: then give all the same max_tokens, or load them one by one.
     """
+    if options.keys() & {"layers", "tokens_range", "key"}:
+        raise InvalidArgument("PARTIAL", "a model goes on from whole entries, named by their tokens")
     geometry, model_identity = geometry_of(model), identity or identity_of(model)
     specs = list(spec) if isinstance(spec, Sequence) else [spec] * len(prompts)
     if not prompts or len(specs) != len(prompts):
@@ -101,6 +103,8 @@ class _Batch:
 
     def _served_row(self, entry: Entry) -> ServedRow:
         windows = self._geometry.windows
+        if [layer.tensors is None for layer in entry.layers] != [window is None for window in windows]:
+            raise InvalidArgument("LAYOUT", "the entry's layers are not of the kinds that the model's are")
         if any(window is not None for window in windows) and entry.positions_served != "original":
             raise InvalidArgument("VERBATIM_CONTIGUOUS", "keys of sliding-window layers stay at original positions")
         counts = {len(layer.positions) for layer in entry.layers if layer.positions is not None}
@@ -116,9 +120,9 @@ class _Batch:
             for index, row in enumerate(self._rows):
                 if row.row_count < min(self._most_rows, row.next_position, size - 1):
                     raise InvalidArgument("ROWS_BEHIND_WINDOW",
-                                          f"prompt {index} has {row.row_count} rows beside {self._most_rows} of another, "
-                                          f"and a sliding window of {size}: give all the same max_tokens, or load them "
-                                          "one by one")
+                                          f"prompt {index} has {row.row_count} rows beside {self._most_rows} of "
+                                          f"another, and a sliding window of {size}: give all the same max_tokens, or "
+                                          "load them one by one")
 
     def _full(self, index: int) -> DynamicLayer:
         keys = self._padded([entry.layers[index].k.transpose(0, 1) for entry in self._entries], self._most_rows)

@@ -19,7 +19,7 @@ from .geometry import CacheGeometry, geometry_of
 from .identity import identity_of
 from .latent import latent_queries
 from .rope import Ropes, measured_ropes
-from .rows import LayerRows, batch_size_of, column_count_of, full_rows, sliding_rows
+from .rows import LayerRows, cache_size, full_rows, sliding_rows
 
 SCORED_POLICIES = ("chunk_kv", "snap_kv", "h2o")
 
@@ -54,9 +54,9 @@ def put_batch(client: Client, model: Any, tokens: torch.Tensor, cache: Any, wind
     either side (sliding-window layers need it on the left). Positions must count a row's own tokens: with padding on
     the left, give the model position_ids, as generate does. The rest as put has it.
     """
-    columns = column_count_of(cache)
-    if batch_size_of(cache) != len(tokens):
-        raise InvalidArgument("BATCH", f"the cache has {batch_size_of(cache)} rows, tokens {len(tokens)}")
+    batch, columns = cache_size(cache)
+    if batch != len(tokens):
+        raise InvalidArgument("BATCH", f"the cache has {batch} rows, tokens {len(tokens)}")
     if tokens.shape[1] != columns:
         raise InvalidArgument("TOKEN_COUNT", f"the cache holds {columns} tokens, and {tokens.shape[1]} are named")
     real = torch.ones(tokens.shape, dtype=torch.bool) if attention_mask is None else attention_mask.cpu().bool()
@@ -76,8 +76,9 @@ class _Source:
         self._model, self._cache, self._window, self._spec, self._rope = model, cache, window, spec, rope
         self._geometry = geometry_of(model)
         if len(cache.layers) != len(self._geometry.windows):
-            raise Unimplemented("UNSUPPORTED_MODEL", f"the cache has {len(cache.layers)} layers, the model's config says "
-                                                     f"{len(self._geometry.windows)}")
+            raise Unimplemented("UNSUPPORTED_MODEL",
+                                f"the cache has {len(cache.layers)} layers, the model's config says "
+                                f"{len(self._geometry.windows)}")
         if spec.policy not in SCORED_POLICIES or not self._geometry.full_layers:
             self._window = None
         elif window is None:
@@ -119,8 +120,8 @@ class _Source:
                                                       f"window has {needed}")
         if self._window.ends[row] != token_count:
             raise InvalidArgument("WINDOW_ELSEWHERE",
-                                  f"the captured window ends before position {self._window.ends[row]}, and row {row} has "
-                                  f"{token_count} tokens: of another forward call, or padded on the left without "
+                                  f"the captured window ends before position {self._window.ends[row]}, and row {row} "
+                                  f"has {token_count} tokens: of another forward call, or padded on the left without "
                                   "position_ids")
 
     def _ropes(self, token_count: int) -> Ropes:
@@ -160,8 +161,8 @@ def _check_shapes(rows: list[LayerRows], geometry: CacheGeometry) -> None:
         expected = (geometry.kv_head_count, geometry.key_head_size, geometry.value_head_size)
         if size is None and (heads, key_size, value_size) != expected:
             raise Unimplemented("UNSUPPORTED_MODEL",
-                                f"layer {index} caches {(heads, key_size, value_size)} KV heads and sizes of K and V, the "
-                                f"model's config says {expected}")
+                                f"layer {index} caches {(heads, key_size, value_size)} KV heads and sizes of K and V, "
+                                f"the model's config says {expected}")
 
 
 def _grouped(spec: CompactionSpec, lists: list[np.ndarray[Any, Any]]) -> tuple[CompactionSpec, list[Any]]:

@@ -20,6 +20,7 @@ Ropes = tuple["Rope | None", ...]
 _measured: WeakKeyDictionary[Any, dict[int, Ropes]] = WeakKeyDictionary()
 _POSITION = 1000  # high enough to tell low frequencies, low enough for float32 angles
 _TOLERANCE = {torch.float32: 2e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}  # of the keys' norm
+_ANGLE_ERROR = 1e-7  # a position, in float32
 
 
 def measured_ropes(model: Any, token_count: int) -> Ropes:
@@ -68,7 +69,7 @@ def _keys(geometry: CacheGeometry, layer: Any) -> torch.Tensor:
 
 def _rope_between(at_zero: torch.Tensor, moved: torch.Tensor, candidates: list[torch.Tensor], position: int,
                   dtype: torch.dtype) -> Rope | None:
-    best, least = None, _TOLERANCE.get(dtype, 0.0) * float(moved.norm())
+    best, least = None, (_TOLERANCE[dtype] + _ANGLE_ERROR * position) * float(moved.norm())
     for rope in _hypotheses(candidates, at_zero.shape[-1]):
         error = float((_rotated(at_zero, rope, position) - moved).norm())
         if error < least:

@@ -23,16 +23,12 @@ class LayerRows:
     positions: np.ndarray[Any, Any] | None = None
 
 
-def column_count_of(cache: Any) -> int:
-    """How many tokens, padding included, the cache has seen. Errors: InvalidArgument, Unimplemented."""
+def cache_size(cache: Any) -> tuple[int, int]:
+    """The batch, and how many tokens, padding included, the cache has seen. Errors: InvalidArgument (EMPTY_CACHE)."""
     layers = getattr(cache, "layers", None)
-    if not layers:
+    if not layers or getattr(layers[0], "keys", None) is None:
         raise InvalidArgument("EMPTY_CACHE", f"the {type(cache).__name__} has no layers with keys and values")
-    return int(layers[0].get_seq_length())
-
-
-def batch_size_of(cache: Any) -> int:
-    return int(cache.layers[0].keys.shape[0])
+    return int(layers[0].keys.shape[0]), int(layers[0].get_seq_length())
 
 
 def full_rows(layer: Any, row: int, real: torch.Tensor) -> LayerRows:
@@ -67,8 +63,8 @@ def sliding_rows(layer: Any, row: int, real: torch.Tensor, window: int) -> Layer
     needed = min(window - 1, int(real.sum()))
     if len(columns) < needed:
         raise InvalidArgument("ROWS_GONE",
-                              f"a sliding-window layer holds {len(columns)} of the last {needed} tokens of row {row}: pad "
-                              "the batch on the left")
+                              f"a sliding-window layer holds {len(columns)} of the last {needed} tokens of row {row}: "
+                              "pad the batch on the left")
     columns = columns[len(columns) - needed:]
     return LayerRows(keys[:, columns], values[:, columns])
 
@@ -77,7 +73,7 @@ def _tensors(layer: Any, known: tuple[type, ...]) -> tuple[torch.Tensor, torch.T
     if type(layer) not in known:
         raise Unimplemented("UNSUPPORTED_CACHE", f"a layer of the cache is a {type(layer).__name__}; known here are "
                                                  f"{', '.join(each.__name__ for each in known)}")
-    if layer.keys is None or not layer.keys.numel():
+    if layer.keys is None:
         raise InvalidArgument("EMPTY_CACHE", "a layer of the cache is empty")
     return layer.keys, layer.values
 
