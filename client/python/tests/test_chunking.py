@@ -105,6 +105,10 @@ def test_turns_written_out(turns):
     assert spans("\n".join(turns), "turns") == turns
 
 
+def test_special_tokens_are_no_part_of_words():
+    assert spans("<s>Dr. Smith is here.<|im_end|>It is.") == ["<s>Dr. Smith is here.<|im_end|>", "It is."]
+
+
 def test_marks_inside_a_line_are_no_turns():
     assert spans("The User: field and the System: field", "turns") == ["The User: field and the System: field"]
 

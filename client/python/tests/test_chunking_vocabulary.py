@@ -10,7 +10,7 @@ from chunkkv.chunking.vocabulary import vocabulary_of  # noqa: E402
 
 
 def text_of(tokenizer, ids):
-    vocabulary = vocabulary_of(tokenizer)
+    vocabulary = vocabulary_of(tokenizer, max(ids))
     return vocabulary.text(vocabulary.known(np.array(ids)))[0].tobytes()
 
 
@@ -26,7 +26,7 @@ def test_each_token_has_its_bytes_and_parts_of_characters_add_up():
     tokenizer = byte_level()
     ids = tokenizer.encode("😀 是").ids
     assert len(ids) > 2, "the characters must be in pieces for this to show anything"
-    vocabulary = vocabulary_of(tokenizer)
+    vocabulary = vocabulary_of(tokenizer, max(ids))
     text, at = vocabulary.text(vocabulary.known(np.array(ids)))
     assert text.tobytes().decode() == "😀 是"
     assert at[0] == 0 and at[-1] == len(text) and (np.diff(at) > 0).all()
@@ -76,7 +76,7 @@ def test_transformers_tokenizers_give_the_same_text():
 
 def test_special_tokens_are_told_apart():
     tokenizer = byte_level()
-    vocabulary = vocabulary_of(tokenizer)
+    vocabulary = vocabulary_of(tokenizer, 0)
     opens, closes, neutral = (tokenizer.token_to_id(token) for token in ("<|im_start|>", "<|im_end|>", "<unk>"))
     assert vocabulary.opens[opens] and not vocabulary.closes[opens]
     assert vocabulary.closes[closes] and not vocabulary.opens[closes]
@@ -86,8 +86,8 @@ def test_special_tokens_are_told_apart():
 
 def test_a_tokenizer_is_read_once_and_again_when_it_has_grown():
     tokenizer = byte_level()
-    first = vocabulary_of(tokenizer)
-    assert vocabulary_of(tokenizer) is first
+    first = vocabulary_of(tokenizer, 0)
+    assert vocabulary_of(tokenizer, 0) is first and vocabulary_of(tokenizer, 10**6) is first
     tokenizer.add_special_tokens(["<|extra|>"])
     assert text_of(tokenizer, [tokenizer.token_to_id("<|extra|>")]) == b"<|extra|>"
 

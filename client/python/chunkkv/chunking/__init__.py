@@ -33,7 +33,7 @@ def chunk_starts(tokens: npt.ArrayLike, tokenizer: Any, by: str = "sentences", *
 
     tokens: ids [L] of the prompt. tokenizer: a fast or slow tokenizer of transformers, a `tokenizers.Tokenizer`, or any
     object with `get_vocab`, `convert_ids_to_tokens` and a length, or `decode` and a length. The first call with it
-    reads its vocabulary (some 0.3 s for 128k entries); the last few tokenizers are remembered.
+    reads its vocabulary (about half a second for 128k entries); the last few tokenizers are remembered.
 
     by: `sentences` (a line that does not run on ends one too), `lines`, `paragraphs` (blank lines between them),
     `turns` (from special tokens such as <|im_start|>, or the same written out, [INST], "User:" at a line's start; a
@@ -66,7 +66,7 @@ def chunk_starts(tokens: npt.ArrayLike, tokenizer: Any, by: str = "sentences", *
     if sink_tokens >= len(ids):
         return np.zeros(0, np.int32)
 
-    boundaries = Boundaries(ids, vocabulary_of(tokenizer))
+    boundaries = Boundaries(ids, vocabulary_of(tokenizer, int(ids.max())))
     found = boundaries.starts(by)
     starts = np.concatenate(([sink_tokens], found[found > sink_tokens]))
     starts = merge_short(starts, len(ids), boundaries.strength, shortest, longest)

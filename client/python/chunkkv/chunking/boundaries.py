@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .characters import CLAUSE, TERMINATOR, flags_of
 from .code import code_begins
 from .gaps import Gaps, Offsets, behind_wide_punctuation
-from .markers import CLOSING_TEXT, OPENING_TEXT
+from .markers import CLOSING_TEXT, FIRST_BYTES, OPENING_TEXT, ROLE_TEXT
 from .sentences import sentence_ends
 from .vocabulary import Vocabulary
 
@@ -29,9 +29,8 @@ class Boundaries:
         self._vocabulary = vocabulary
         text, self._at = vocabulary.text(self._ids)
         self._special = vocabulary.special[self._ids]
+        text[np.repeat(self._special, np.diff(self._at))] = 0
         flags = flags_of(text)
-        if self._special.any():
-            flags[:-1][np.repeat(self._special, np.diff(self._at))] = 0
         self._text = text.tobytes()
         self._gaps = Gaps.of_spaces(flags)
         self._gap_tokens = self._gaps.starting_tokens(self._at)
@@ -62,21 +61,20 @@ class Boundaries:
 
     def _strength(self, text: npt.NDArray[np.uint8], flags: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
         gaps = self._gaps
-        clause = (flags[gaps.begin - 1] & (CLAUSE | TERMINATOR)) != 0
-        levels = np.where(clause | self._runs_on, CLAUSE_END, WORD)
-        levels[self._sentence_ends] = SENTENCE
-        levels[(gaps.newlines == 1) & ~self._runs_on] = LINE
-        levels[gaps.newlines > 1] = PARAGRAPH
+        ends_clause = (flags[gaps.begin - 1] & (CLAUSE | TERMINATOR)) != 0
+        of_gaps = np.where(ends_clause | self._runs_on, CLAUSE_END, WORD)
+        of_gaps[self._sentence_ends] = SENTENCE
+        of_gaps[(gaps.newlines == 1) & ~self._runs_on] = LINE
+        of_gaps[gaps.newlines > 1] = PARAGRAPH
+        of_wide = np.where(self._wide_ends, SENTENCE, CLAUSE_END)
+        tokens = np.concatenate((self._gap_tokens, self._wide_tokens, self._turns))
+        levels = np.concatenate((of_gaps, of_wide, np.full(len(self._turns), TURN))).astype(np.uint8)
+        ascending = np.argsort(levels, kind="stable")  # where a token has several, the last to be written stays
+
         strength = np.full(len(self._ids) + 1, INSIDE_WORD, np.uint8)
-        padded = np.concatenate((text, np.zeros(1, np.uint8)))
-        strength[(padded[self._at] & 0xC0) == 0x80] = INSIDE_CHARACTER
-        for level in (WORD, CLAUSE_END, SENTENCE, LINE, PARAGRAPH):
-            strength[self._gap_tokens[levels == level]] = level
-            if level == CLAUSE_END:
-                strength[self._wide_tokens] = level
-            elif level == SENTENCE:
-                strength[self._wide_tokens[self._wide_ends]] = level
-        strength[self._turns] = TURN
+        continues = (text & 0xC0) == 0x80
+        strength[:-1][np.concatenate((continues, [False]))[self._at[:-1]]] = INSIDE_CHARACTER
+        strength[tokens[ascending]] = levels[ascending]
         return strength[:-1]
 
     def _special_turns(self) -> Offsets:
@@ -95,11 +93,14 @@ class Boundaries:
 
     def _written_turns(self) -> Offsets:
         """Tokens that begin turns where the marks are ordinary text."""
-        openings = [match.start() for match in OPENING_TEXT.finditer(self._text)]
-        closings = [match.end() for match in CLOSING_TEXT.finditer(self._text)]
-        places = np.array(openings + closings, np.int64)
-        inside = places - np.repeat([0, 1], [len(openings), len(closings)])
-        places = places[~self._special[np.searchsorted(self._at, inside, side="right") - 1]]
-        gap = np.searchsorted(self._gaps.begin, places, side="right") - 1
-        return np.where(self._gaps.end[gap] >= places, self._gap_tokens[gap],
-                        Gaps.empty(places).starting_tokens(self._at))
+        gaps = self._gaps
+        text = np.frombuffer(self._text, np.uint8)
+        marks = np.flatnonzero(np.isin(text, list(FIRST_BYTES)))
+        marks = marks[~self._special[np.searchsorted(self._at, marks, side="right") - 1]]
+        lines = gaps.end[(gaps.newlines > 0) & (gaps.line == gaps.end)]
+        places = [mark for mark in marks.tolist() if OPENING_TEXT.match(self._text, mark)]
+        places += [match.end() for mark in marks.tolist() if (match := CLOSING_TEXT.match(self._text, mark))]
+        places += [line for line in lines.tolist() if ROLE_TEXT.match(self._text, line)]
+        at = np.array(places, np.int64)
+        gap = np.searchsorted(gaps.begin, at, side="right") - 1
+        return np.where(gaps.end[gap] >= at, self._gap_tokens[gap], Gaps.empty(at).starting_tokens(self._at))

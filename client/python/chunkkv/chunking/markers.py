@@ -12,13 +12,16 @@ _CLOSING = (rf"<{_BAR}(?:im_end|eot_id|eom_id|eot|eom|end|return|call|end_of_tur
             rf"|endoftext|end▁of▁sentence){_BAR}>|<end_of_turn>|</s>|<eos>"
             r"|\[/INST\]|\[/SYSTEM_PROMPT\]|\[/AVAILABLE_TOOLS\]|\[/TOOL_RESULTS\]")
 _BEGIN_OF_TEXT = rf"<s>|<bos>|<\|begin_of_text\|>|<\|startoftext\|>|<BOS_TOKEN>|<{_BAR}begin▁of▁sentence{_BAR}>"
-_ROLE_LINE = (r"(?:(?<=\n)|^)(?:#{1,4} ?)?"
-              r"(?:User|USER|Human|Assistant|ASSISTANT|System|SYSTEM|Instruction|Response|Input):")
 
-OPENING_TEXT = re.compile(f"(?i:{_OPENING})|{_ROLE_LINE}".encode())
+FIRST_BYTES = b"<["
+"""What every mark that is written out begins with."""
+OPENING_TEXT = re.compile(f"(?i:{_OPENING})".encode())
 """A turn's beginning written out, in UTF-8."""
 CLOSING_TEXT = re.compile(f"(?i:{_CLOSING})".encode())
 """A turn's end written out, in UTF-8."""
+ROLE_TEXT = re.compile(rb"(?:#{1,4} ?)?(?:User|USER|Human|Assistant|ASSISTANT|System|SYSTEM|Instruction|Response|Input)"
+                       rb":")
+"""A speaker's name, which begins a turn at a line's start."""
 
 _opening = re.compile(f"(?i:{_OPENING})|{_BEGIN_OF_TEXT}")
 _closing = re.compile(f"(?i:{_CLOSING})")

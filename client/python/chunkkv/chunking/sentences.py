@@ -25,11 +25,12 @@ jan feb mar apr jun jul aug sep sept oct nov dec
 _INITIALS = re.compile(rb"(?:[A-Za-z]\.)+[A-Za-z]|[A-Z]|[\xc3\xd0][\x80-\xbf]")
 _MAY_END = frozenset((b"a.m", b"p.m"))
 _LIST_NUMBER = re.compile(rb"\d{1,3}|[A-Za-z]|[ivxIVX]{1,5}")
-_AROUND_WORDS = b"\"'*_`()[]{}<" + "“”‘’„«»¿¡".encode()
+_AROUND_WORDS = b"\0\"'*_`()[]{}" + "“”‘’„«»¿¡".encode()
 
 
 def sentence_ends(text: bytes, flags: npt.NDArray[np.uint16], gaps: Gaps) -> tuple[Mask, Mask]:
-    """bool [gaps]: where a sentence ends, and where a line ends that its sentence runs past.
+    """bool [gaps]: where a sentence ends, and where a line ends that its sentence runs past. text: special tokens are
+    zeros in it.
 
     A full stop ends no sentence behind an abbreviation, an initial or a list's number, nor before a small letter of the
     same line unless it stands alone or the text hardly has capitals. Thai and Lao have no full stops: there a space
@@ -46,14 +47,16 @@ def sentence_ends(text: bytes, flags: npt.NDArray[np.uint16], gaps: Gaps) -> tup
 
     continued = before_small & (gaps.newlines == 0)
     ends = ((last & WIDE) != 0) & (stop | terminator) | (terminator & ~continued) | phrase
-    previous_end = np.concatenate(([0], gaps.end[:-1]))
-    for index in np.flatnonzero(stop & ~ends):
-        word = text[previous_end[index]:gaps.begin[index]].strip(_AROUND_WORDS)
+    undecided = np.flatnonzero(stop & ~ends)
+    before = undecided - 1  # the first gap is the text's beginning, behind no full stop
+    for index, begin, end, begins_line, before_number in zip(
+            undecided.tolist(), gaps.end[before].tolist(), gaps.begin[undecided].tolist(),
+            (gaps.newlines[before] > 0).tolist(), ((following[undecided] & DIGIT) != 0).tolist()):
+        word = text[begin:end].strip(_AROUND_WORDS)
         if word == b".":
             ends[index] = True
         elif not continued[index]:
-            begins_line = bool(index > 0 and gaps.newlines[index - 1])
-            ends[index] = not _is_abbreviated(word[:-1], begins_line, bool(following[index] & DIGIT))
+            ends[index] = not _is_abbreviated(word[:-1], begins_line, before_number)
 
     runs_on = (gaps.newlines == 1) & before_small & ~ends & (gaps.line == gaps.end)
     ends |= (gaps.newlines > 0) & ~runs_on
