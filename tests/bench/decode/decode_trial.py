@@ -6,6 +6,8 @@ from typing import Any
 
 import chunkkv.hf
 import torch
+from chunkkv.hf.geometry import cache_argument, decoder_of
+from transformers import DynamicCache
 
 from decode_variants import Variant, in_turn
 from room_layer import room_bytes, with_room
@@ -57,23 +59,25 @@ def prefill(model: Any, token_count: int, window_length: int, seed: int = 0) -> 
     """Of random tokens."""
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, model.config.vocab_size, (1, token_count), generator=generator).to(model.device)
+    cache = DynamicCache(config=model.config)
     with torch.inference_mode():
         model(tokens[:, :64], logits_to_keep=1)
         watch = Stopwatch(model.device)
         with chunkkv.hf.capture_queries(model, window_length) as window:
-            output = model(tokens, use_cache=True, logits_to_keep=1)
-        first_token = output.logits[:, -1].argmax(-1, keepdim=True)
-        return Prefill(tokens, output.past_key_values, window, first_token, watch.read())
+            logits = model(tokens, logits_to_keep=1, **{cache_argument(decoder_of(model)): cache}).logits
+        first_token = logits[:, -1].argmax(-1, keepdim=True)
+        return Prefill(tokens, cache, window, first_token, watch.read())
 
 
 def decode(model: Any, cache: Any, first_token: torch.Tensor, first_position: int, new_tokens: int) -> list[float]:
     """Seconds of each of `new_tokens` greedy steps; the first takes `first_token`, at `first_position`."""
     token, seconds = first_token, []
+    past = {cache_argument(decoder_of(model)): cache}
     with torch.inference_mode():
         watch = Stopwatch(model.device)
         for step in range(new_tokens):
             position = torch.full((1, 1), first_position + step, device=model.device)
-            logits = model(token, position_ids=position, past_key_values=cache, use_cache=True).logits
+            logits = model(token, position_ids=position, **past).logits
             token = logits[:, -1].argmax(-1, keepdim=True)
             seconds.append(watch.read())
     return seconds

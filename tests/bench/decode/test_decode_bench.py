@@ -101,8 +101,8 @@ def test_decoding_in_place_is_decoding(server):
             token = torch.full((1, 1), step)
             wanted = model(**served.forward_inputs(token)).logits
             position = torch.full((1, 1), TOKENS_IN + step)
-            torch.testing.assert_close(model(token, position_ids=position, past_key_values=roomy).logits, wanted,
-                                       atol=1e-5, rtol=0)
+            logits = model(token, position_ids=position, **{served.cache_argument: roomy}).logits
+            torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=0)
 
 
 def test_room_is_made_once_and_ends():
