@@ -13,6 +13,7 @@
 #include "service/rpc/stream_slots.h"
 #include "service/rpc/tenant_resolver.h"
 #include "service/rpc/timers.h"
+#include "service/session/profile_table.h"
 #include "service/session/put_session.h"
 #include "service/session/score_recorder.h"
 #include "service/store/entry_store.h"
@@ -33,6 +34,7 @@ struct RpcContext {
   StreamSlots& streams;
   SessionTable& sessions;
   ScoreRecorder& recorder;
+  const ProfileTable& profiles;
   LoadRate& load_rate;
   const TenantResolver& tenants;
   const int64_t started_monotonic_ms;

@@ -11,7 +11,7 @@ from .identity import Adapter, ModelIdentity, PromptKey, Shard, variant_of
 from .layers import AttentionRun, Layer, Rope, VerbatimLayer, VerbatimRun, content_digest_of
 from .operations import Query, Selector
 from .results import (Capabilities, Compaction, Entry, EntryHeader, EntryInfo, EntryLayer, FoundEntry, Group, Pin,
-                      PrefixMatch, PutResult, Sizes, Stats, TrimResult, WatchEvent)
+                      PrefixMatch, PutResult, ReuseProfile, Sizes, Stats, TrimResult, WatchEvent)
 from .spec import EXACT, CompactionSpec, ReuseGroup
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ __all__ = [
     "DeadlineExceeded", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer", "Error", "FailedPrecondition",
     "FoundEntry", "Group", "Internal", "InvalidArgument", "Layer", "LayerStream", "ModelIdentity", "NotFound",
     "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query", "RecordedPut",
-    "ResourceExhausted", "ReuseGroup", "Rope", "ScoreDeclaration", "ScoreStream", "Selector", "Shard", "Sizes", "SkippedPuts", "Stats", "TrimResult",
+    "ResourceExhausted", "ReuseGroup", "ReuseProfile", "Rope", "ScoreDeclaration", "ScoreStream", "Selector", "Shard", "Sizes", "SkippedPuts", "Stats", "TrimResult",
     "Unauthenticated", "Unavailable", "Unimplemented", "VerbatimLayer", "VerbatimRun", "Watch", "WatchEvent",
     "content_digest_of", "variant_of",
 ]
