@@ -27,6 +27,7 @@ void AddPinCommand(CLI::App& app, Command& command);
 void AddDeleteCommand(CLI::App& app, Command& command);
 void AddStatsCommand(CLI::App& app, Command& command);
 void AddCompactCommand(CLI::App& app, Command& command);
+void AddTuneCommand(CLI::App& app, Command& command);
 void AddBenchCommand(CLI::App& app, Command& command);
 
 }  // namespace chunkkv::cli

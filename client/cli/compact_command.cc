@@ -5,6 +5,7 @@
 #include "chunkkv/kernels/compactor.h"
 #include "chunkkv/kernels/status.h"
 #include "client/cli/command.h"
+#include "client/cli/identity_options.h"
 #include "client/cli/local_compaction.h"
 #include "client/cli/output.h"
 #include "client/cli/progress.h"
@@ -23,12 +24,18 @@ struct CompactOptions {
   SpecOptions spec;
 };
 
+// Of the model that the file names; none where it does not.
+std::optional<Bytes32> StatedFingerprint(const PromptFile& file) {
+  const absl::StatusOr<ModelIdentity> model = IdentityOptions().Model(&file);
+  return model.ok() ? std::optional(Fingerprint(*model)) : std::nullopt;
+}
+
 absl::Status RunCompact(const CompactOptions& options, bool json) {
   const std::optional<PositionMode> mode = PositionModeFromName(options.positions);
   if (!mode) return InvalidArgument("BAD_POSITION_MODE", "--positions must be original or contiguous");
   CHUNKKV_ASSIGN_OR_RETURN(const PromptFile file, PromptFile::Open(options.in));
-  CHUNKKV_ASSIGN_OR_RETURN(const CompactionSpec spec,
-                           options.spec.Spec(AttentionLayerCount(file.layout()), file.chunk_starts()));
+  CHUNKKV_ASSIGN_OR_RETURN(const CompactionSpec spec, options.spec.Spec(AttentionLayerCount(file.layout()),
+                                                                        file.chunk_starts(), StatedFingerprint(file)));
   const auto compactor = options.implementation == "reference" ? MakeReferenceCompactor() : MakeCpuCompactor();
   CompactedPrompt compacted;
   {

@@ -36,8 +36,9 @@ absl::StatusOr<client::Accept> AcceptOf(const GetOptions& options, const client:
       return InvalidArgument("BAD_USAGE", "--accept and the compaction flags exclude each other");
     // Which chunks were given is no part of a variant.
     const std::vector<int32_t> chunk_starts(options.chunks_given ? 1 : 0);
+    const Bytes32 fingerprint = model.model ? Fingerprint(*model.model) : *model.fingerprint;
     CHUNKKV_ASSIGN_OR_RETURN(const CompactionSpec spec,
-                             options.spec.Spec(model.model ? model.model->layer_count : 0, chunk_starts));
+                             options.spec.Spec(model.model ? model.model->layer_count : 0, chunk_starts, fingerprint));
     return client::Accept::Variant(VariantOf(spec));
   }
   return ParseAccept(options.accept.empty() ? "exact" : options.accept);

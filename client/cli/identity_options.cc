@@ -13,6 +13,7 @@
 namespace chunkkv::cli {
 namespace {
 
+constexpr const char* kGroup = "Model and prompt";  // of --help
 constexpr std::streamsize kMaxTextBytes = std::streamsize{256} << 20;
 
 absl::StatusOr<std::string> ReadText(const std::string& path) {
@@ -83,28 +84,31 @@ absl::StatusOr<Bytes16> ParseBytes16(const std::string& hex, const char* flag, c
   return ParseHex<16>(hex, flag, reason);
 }
 
-void IdentityOptions::AddTo(CLI::App& app) {
-  const std::string group = "Model and prompt";
-  app.add_option("--model-name", flags_.name, "name of the model")->group(group);
-  app.add_option("--model-revision", flags_.revision, "commit, checksum or date of its weights")->group(group);
+void IdentityOptions::AddModelTo(CLI::App& app) {
+  app.add_option("--model-name", flags_.name, "name of the model")->group(kGroup);
+  app.add_option("--model-revision", flags_.revision, "commit, checksum or date of its weights")->group(kGroup);
   app.add_option("--kv-dtype", flags_.kv_dtype, "dtype of the KV cache as computed [that of the input's keys]")
-      ->group(group);
-  app.add_option("--quantization", flags_.quantization, "of the KV cache [none]")->group(group);
-  app.add_option("--rope", flags_.rope, "RoPE and its scaling, as text")->group(group);
-  app.add_option("--model-layers", flags_.layer_count, "layers of the whole model [the input's]")->group(group);
-  app.add_option("--model-kv-heads", flags_.kv_head_count, "KV heads [the input's]")->group(group);
-  app.add_option("--model-key-size", flags_.key_head_size, "size of a key head [the input's]")->group(group);
-  app.add_option("--model-value-size", flags_.value_head_size, "size of a value head [the input's]")->group(group);
+      ->group(kGroup);
+  app.add_option("--quantization", flags_.quantization, "of the KV cache [none]")->group(kGroup);
+  app.add_option("--rope", flags_.rope, "RoPE and its scaling, as text")->group(kGroup);
+  app.add_option("--model-layers", flags_.layer_count, "layers of the whole model [the input's]")->group(kGroup);
+  app.add_option("--model-kv-heads", flags_.kv_head_count, "KV heads [the input's]")->group(kGroup);
+  app.add_option("--model-key-size", flags_.key_head_size, "size of a key head [the input's]")->group(kGroup);
+  app.add_option("--model-value-size", flags_.value_head_size, "size of a value head [the input's]")->group(kGroup);
   app.add_option("--model-file", model_file_, "the model's identity in canonical JSON, instead of the flags")
-      ->group(group);
-  app.add_option("--tokens", tokens_file_, "file of the prompt's token ids: numbers, or a JSON list")->group(group);
-  app.add_option("--key", key_, "the prompt's key: 64 hexadecimal digits")->group(group);
+      ->group(kGroup);
+}
+
+void IdentityOptions::AddTo(CLI::App& app) {
+  AddModelTo(app);
+  app.add_option("--tokens", tokens_file_, "file of the prompt's token ids: numbers, or a JSON list")->group(kGroup);
+  app.add_option("--key", key_, "the prompt's key: 64 hexadecimal digits")->group(kGroup);
 }
 
 void IdentityOptions::AddForLookupTo(CLI::App& app) {
   AddTo(app);
   app.add_option("--fingerprint", fingerprint_, "the model's fingerprint, as put prints it, instead of all else")
-      ->group("Model and prompt");
+      ->group(kGroup);
 }
 
 absl::StatusOr<ModelIdentity> IdentityOptions::Model(const PromptFile* file) const {

@@ -18,8 +18,13 @@ namespace chunkkv::cli {
 class IdentityOptions {
  public:
   void AddTo(CLI::App& app);
+  // The model alone.
+  void AddModelTo(CLI::App& app);
   // Also --fingerprint, which is enough for lookups.
   void AddForLookupTo(CLI::App& app);
+
+  // Whether the flags name the model.
+  bool names_model() const { return !flags_.name.empty() || !model_file_.empty(); }
 
   // The model: the flags', else --model-file's or the prompt file's metadata `model`, in its canonical form; shapes
   // that no flag gives are those of `file`, which may be null. Errors: INVALID_ARGUMENT (MODEL_IDENTITY_INCOMPLETE,

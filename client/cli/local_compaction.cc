@@ -11,6 +11,10 @@
 #include "chunkkv/kernels/plan.h"
 #include "chunkkv/kernels/policy.h"
 #include "chunkkv/kernels/status.h"
+#include "client/cli/executor_context.h"
+#include "client/cli/file_views.h"
+#include "client/cli/score_task.h"
+#include "client/tune/batch_runner.h"
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
 #include "service/format/attention_shapes.h"
@@ -18,15 +22,6 @@
 
 namespace chunkkv::cli {
 namespace {
-
-// Address of the tensor's bytes, aligned to its elements; `copy` holds them where the file does not align them.
-const std::byte* Aligned(absl::Span<const std::byte> bytes, size_t alignment,
-                         std::vector<std::unique_ptr<std::byte[]>>* copies) {
-  if (reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0) return bytes.data();
-  copies->push_back(std::make_unique_for_overwrite<std::byte[]>(bytes.size()));
-  std::memcpy(copies->back().get(), bytes.data(), bytes.size());
-  return copies->back().get();
-}
 
 // One compaction from plan to header; a helper of CompactPromptFile and no longer-lived.
 class LocalCompaction {
@@ -36,10 +31,8 @@ class LocalCompaction {
         plan_(std::move(plan)),
         options_(options),
         layers_(AttentionLayers(file.layout())),
-        executor_(std::max(1u, std::thread::hardware_concurrency())) {
-    context_.run_parallel = [this](size_t count, const std::function<void(size_t)>& body) {
-      executor_.RunParallel(count, body);
-    };
+        executor_(std::max(1u, std::thread::hardware_concurrency())),
+        runner_(*options.compactor, ContextOn(executor_)) {
     scores_.resize(layers_.size());
     positions_.resize(plan_.groups.size());
     masses_.resize(layers_.size(), -1);
@@ -71,54 +64,18 @@ class LocalCompaction {
     if (options_.on_progress) options_.on_progress(groups_done, GroupCount());
   }
 
-  absl::Status RunBatch(const Batch& batch) {
-    const size_t needed = options_.compactor->WorkspaceBytes(plan_, batch);
-    constexpr size_t kAlignment = 64;
-    if (workspace_.size() < needed + kAlignment) workspace_.resize(needed + kAlignment);
-    const size_t skew = reinterpret_cast<uintptr_t>(workspace_.data()) % kAlignment;
-    const absl::Span<std::byte> aligned(workspace_.data() + (kAlignment - skew) % kAlignment, needed);
-    CHUNKKV_RETURN_IF_ERROR(options_.compactor->Enqueue(plan_, batch, aligned, context_));
-    return options_.compactor->Wait(context_);
-  }
-
-  RowsView Rows(const SafetensorsTensor& tensor, std::vector<std::unique_ptr<std::byte[]>>* copies) const {
-    const DType dtype = *DTypeFromName(tensor.dtype);
-    const std::byte* data = Aligned(file_.Bytes(tensor), DTypeSize(dtype), copies);
-    return TokenMajorRows(data, dtype, tensor.shape[0], static_cast<int32_t>(tensor.shape[1]),
-                          static_cast<int32_t>(tensor.shape[2]));
-  }
-
-  DenseView Dense(const SafetensorsTensor& tensor, std::vector<std::unique_ptr<std::byte[]>>* copies) const {
-    const DType dtype = *DTypeFromName(tensor.dtype);
-    return {Aligned(file_.Bytes(tensor), DTypeSize(dtype), copies), dtype, {}};
-  }
+  absl::Status RunBatch(const Batch& batch) { return runner_.Run(plan_, batch); }
 
   // Token scores of the group's scored layers.
   absl::Status Score(int32_t group) {
     const ReuseGroup& reuse = plan_.groups[group];
     std::vector<ScoreTask> tasks;
-    std::vector<std::unique_ptr<std::byte[]>> copies;
+    FileViews views(file_);
     for (int32_t index = reuse.first_layer; index < reuse.first_layer + reuse.layer_count; ++index) {
       if (!plan_.NeedsScores() || !plan_.IsScored(index)) continue;
-      const int32_t layer = layers_[index];
-      const LayerScores inputs = file_.ScoresOf(layer);
       scores_[index].resize(std::max<int64_t>(plan_.past_length, 1));
       if (plan_.KeepsEverything()) continue;  // nothing is chosen: no key is read
-      ScoreTask task;
-      task.layer = index;
-      task.token_scores = scores_[index].data();
-      if (plan_.source == ScoreSource::kQueryWindow) {
-        task.keys = Rows(*file_.Find(layer, "k"), &copies);
-        task.queries = Dense(*inputs.queries, &copies);
-        if (plan_.has_lse) {
-          task.lse = reinterpret_cast<const float*>(Aligned(file_.Bytes(*inputs.lse), sizeof(float), &copies));
-        }
-      } else if (plan_.source == ScoreSource::kAttention) {
-        task.attention = Dense(*inputs.attention, &copies);
-      } else {
-        task.token_scores_in = Dense(*inputs.token_scores, &copies);
-      }
-      tasks.push_back(task);
+      tasks.push_back(ScoreTaskOf(file_, plan_, layers_[index], index, scores_[index].data(), views));
     }
     if (tasks.empty()) return absl::OkStatus();
     return RunBatch({.score = tasks, .select = {}, .gather = {}, .rotate = {}});
@@ -198,14 +155,14 @@ class LocalCompaction {
     }
     std::vector<GatherTask> gathers;
     std::vector<RotateTask> rotations;
-    std::vector<std::unique_ptr<std::byte[]>> copies;
+    FileViews views(file_);
     for (const TensorSlot& slot : header.tensors) {
       if (!slot.spec.is_per_token()) continue;
       const int32_t index = AttentionIndex(header.layout, slot.spec.layer);
       if (plan_.GroupOf(index) != group || slot.size_bytes == 0) continue;
       std::byte* destination = result_.body.get() + slot.offset;
       const SafetensorsTensor& source = *file_.Find(slot.spec.layer, slot.spec.name);
-      gathers.push_back({Rows(source, &copies), kept, destination});
+      gathers.push_back({views.Rows(source), kept, destination});
       if (slot.spec.kind == TensorKind::kKeys && options_.position_mode == PositionMode::kContiguous) {
         const RopeShape& rope = *FindRun(header.layout, slot.spec.layer)->attention->rope;
         rotations.push_back(
@@ -267,8 +224,7 @@ class LocalCompaction {
   const LocalCompactionOptions& options_;
   const std::vector<int32_t> layers_;  // numbers of the attention layers
   Executor executor_;
-  ExecutionContext context_;
-  std::vector<std::byte> workspace_;
+  tune::BatchRunner runner_;
   std::vector<std::vector<float>> scores_;       // per attention layer; empty: not scored
   std::vector<double> masses_;                   // per attention layer; -1: not scored
   std::vector<std::vector<int32_t>> positions_;  // per group

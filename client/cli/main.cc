@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   cli::AddDeleteCommand(app, command);
   cli::AddStatsCommand(app, command);
   cli::AddCompactCommand(app, command);
+  cli::AddTuneCommand(app, command);
   cli::AddBenchCommand(app, command);
   try {
     app.parse(argc, argv);

@@ -38,7 +38,8 @@ absl::Status RunPut(const PutOptions& options, bool json) {
                                 "the record of a compacted entry is put as it is, without --policy");
     }
   } else if (file.record() == nullptr || options.spec.is_given()) {
-    CHUNKKV_ASSIGN_OR_RETURN(request.spec, options.spec.Spec(AttentionLayerCount(file.layout()), file.chunk_starts()));
+    CHUNKKV_ASSIGN_OR_RETURN(request.spec, options.spec.Spec(AttentionLayerCount(file.layout()), file.chunk_starts(),
+                                                             Fingerprint(request.model)));
   }
   request.send_mode = options.select_then_send ? client::SendMode::kSelectThenSend : client::SendMode::kSendAll;
   request.channel_count = options.channels;

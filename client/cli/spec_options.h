@@ -1,4 +1,4 @@
-// Flags that describe a compaction, shared by `compact`, `put` and `get --accept`.
+// Flags that describe a compaction, shared by `compact`, `put`, `get --accept` and `tune`.
 #ifndef CHUNKKV_CLIENT_CLI_SPEC_OPTIONS_H_
 #define CHUNKKV_CLIENT_CLI_SPEC_OPTIONS_H_
 
@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/spec.h"
+#include "service/format/bytes.h"
 
 namespace CLI {
 class App;
@@ -19,13 +20,21 @@ namespace chunkkv::cli {
 class SpecOptions {
  public:
   void AddTo(CLI::App& app);
+  // Only what a layer chooses its tokens by: no groups, no guardrail.
+  void AddChoiceTo(CLI::App& app);
   bool is_given() const { return !policy_.empty(); }
 
-  // `layer_count` attention layers, over which --leaders become groups.
-  // Errors: INVALID_ARGUMENT (BAD_POLICY, BAD_LEADERS, ...) naming the flag.
-  absl::StatusOr<CompactionSpec> Spec(int32_t layer_count, std::vector<int32_t> chunk_starts) const;
+  // `layer_count` attention layers, over which --leaders become groups. `fingerprint` of the model, where it is known:
+  // --profile must be of it. A profile that was measured with another choice than this one is used, and a note on
+  // stderr says so. Errors: INVALID_ARGUMENT (BAD_POLICY, BAD_LEADERS, ...) naming the flag, FAILED_PRECONDITION
+  // (PROFILE_OF_ANOTHER_MODEL), those of ReadReuseProfile.
+  absl::StatusOr<CompactionSpec> Spec(int32_t layer_count, std::vector<int32_t> chunk_starts,
+                                      const std::optional<Bytes32>& fingerprint) const;
 
  private:
+  absl::Status UseLeaders(int32_t layer_count, CompactionSpec* spec) const;
+  absl::Status UseProfile(const std::optional<Bytes32>& fingerprint, CompactionSpec* spec) const;
+
   std::string policy_;
   std::optional<double> keep_ratio_;
   std::optional<int64_t> max_tokens_;
@@ -34,6 +43,7 @@ class SpecOptions {
   std::optional<int32_t> reuse_group_;
   std::optional<std::string> group_score_;
   std::vector<int32_t> leaders_;
+  std::string profile_;
   std::optional<std::string> chunk_reduce_;
   std::optional<int32_t> pool_;
   std::optional<int32_t> sink_tokens_;
