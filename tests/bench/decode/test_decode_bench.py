@@ -119,6 +119,23 @@ def test_room_is_made_once_and_ends():
         decode(model, roomy, prompt.first_token, 23, 1)
 
 
+def test_no_step_copies_its_cache():
+    model = make_model("tiny", 400, torch.float32, "cpu")
+    prompt = prefill(model, 300, 4)
+    key_bytes = 300 * KV_HEADS * HEAD_SIZE * 4  # of one layer
+    roomy = with_room(prompt.cache, 2)
+    assert _largest_allocation(model, roomy, prompt.first_token, 300) < key_bytes
+    assert _largest_allocation(model, prompt.cache, prompt.first_token, 300) >= key_bytes, "a dynamic cache is copied"
+
+
+def _largest_allocation(model, cache, token, position):
+    """Bytes that one operation of two steps keeps at most."""
+    cpu = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[cpu], profile_memory=True) as profile:
+        decode(model, cache, token, position, 2)
+    return max(event.cpu_memory_usage for event in profile.events() if event.name.startswith("aten::"))
+
+
 def test_the_default_model_has_more_than_100_m_parameters():
     model = make_model("100m", 16, torch.float32, "meta")
     assert sum(weights.numel() for weights in model.parameters()) > 100e6
