@@ -91,7 +91,7 @@ class QueryWindow:
     def of_row(self, layer: int, row: int) -> torch.Tensor:
         """[w, H, D]. Errors: KeyError where nothing was captured of the layer."""
         queries = self.layers[layer].queries[row].transpose(0, 1)
-        return queries if self._real is None else queries[self._real[row]]
+        return queries if self._real is None else queries[self._real[row].to(queries.device)]
 
     def _begin_forward(self, decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Notes which columns of the coming forward are tokens, and where they stand."""
@@ -144,7 +144,8 @@ class QueryWindow:
             query = torch.cat([self.layers[layer].queries, query], 2)
         if self._order is not None:
             batch, heads, _, size = query.shape
-            query = query.gather(2, self._order[:, None, :, None].expand(batch, heads, -1, size))
+            order = self._order.to(query.device)
+            query = query.gather(2, order[:, None, :, None].expand(batch, heads, -1, size))
         else:
             query = query[:, :, -self.length:].clone()
         self.layers[layer] = LayerQueries(query, kwargs.get("scaling"), kwargs.get("softcap"), kwargs.get("s_aux"))

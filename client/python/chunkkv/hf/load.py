@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from ..client import Client
 from ..errors import DataLoss, InvalidArgument
 from ..identity import ModelIdentity
-from ..results import Entry
+from ..results import Entry, EntryHeader
 from ..spec import CompactionSpec
 from .cache import CompactLayer
 from .geometry import CacheGeometry, cache_argument, decoder_of, geometry_of, text_config
@@ -112,7 +113,8 @@ class _Batch:
             raise InvalidArgument("ROW_COUNTS_DIFFER", f"layers of the entry keep {sorted(counts)} rows: transformers "
                                                        "makes one mask for all layers")
         positions = tuple(None if layer.positions is None else layer.positions.numpy() for layer in entry.layers)
-        return ServedRow(entry, entry.next_position, counts.pop() if counts else entry.next_position, positions)
+        header = EntryHeader(**{each.name: getattr(entry, each.name) for each in fields(EntryHeader)})
+        return ServedRow(header, entry.next_position, counts.pop() if counts else entry.next_position, positions)
 
     def _check_windows(self) -> None:
         """A row's mask is shared by all layers: what pads its compact rows must not hide rows of a sliding window."""

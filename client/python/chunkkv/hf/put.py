@@ -35,7 +35,7 @@ def put(client: Client, model: Any, tokens: Any, cache: Any, window: QueryWindow
     Layers that attend to all tokens are compacted, sliding-window layers are stored as they are. identity: by default
     identity_of(model). rope: whether to measure how keys rotate (two forward calls of one token, once a model), so that
     the entry can be served at contiguous positions; never for models with sliding-window layers, whose own keys stay
-    where they are. options: of Client.put.
+    where they are. options: of Client.put, such as block_extra for what the ids do not tell (an image's hash).
 
     Errors: those of Client.put; InvalidArgument (WINDOW_MISSING, WINDOW_TOO_SHORT, WINDOW_ELSEWHERE, TOKEN_COUNT,
     POLICY, BATCH), Unimplemented (UNSUPPORTED_MODEL, UNSUPPORTED_CACHE).
