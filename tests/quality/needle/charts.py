@@ -8,7 +8,7 @@ from needle.svg import FAINT, GRID, INK, Drawing
 COLOURS = ("#0969da", "#1a9e77", "#d9480f", "#8250df", "#9a6700", "#bf3989")
 PANEL_WIDTH, PANEL_HEIGHT = 520, 300
 LEFT, RIGHT, TOP, AXIS = 52, 18, 46, 44
-TICK_LINE, LEGEND_LINE = 13, 20
+TICK_LINE, LEGEND_LINE, TITLE_LINE = 13, 20, 26
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Series:
 class Panel:
     """One chart's frame inside a drawing: ticks of x at equal steps, a scale from 0 to 1."""
 
-    def __init__(self, drawing, left, title, axis, ticks, y_label):
+    def __init__(self, drawing, left, top, title, axis, ticks, y_label):
         self._drawing, self._ticks = drawing, ticks
         self.left, self.right = left + LEFT, left + PANEL_WIDTH - RIGHT
-        self.top, self.bottom = TOP, PANEL_HEIGHT - AXIS
-        drawing.text(self.left, 20, title, 14, font_weight=600)
-        drawing.text(self.left, 37, y_label, 11, FAINT)
+        self.top, self.bottom = top + TOP, top + PANEL_HEIGHT - AXIS
+        drawing.text(self.left, top + 20, title, 14, font_weight=600)
+        drawing.text(self.left, top + 37, y_label, 11, FAINT)
         for step in range(6):
             y = self.y(step / 5)
             drawing.line(self.left, y, self.right, y, INK if step == 0 else GRID)
@@ -106,11 +106,14 @@ def bar_chart(title, panels):
 
 
 def _drawing(title, panels):
-    """The drawing with its frames and legend."""
+    """The drawing with its title, where there are several panels, its frames and its legend."""
     legend = _legend_lines(panels[0][4], PANEL_WIDTH * len(panels) - LEFT - RIGHT)
-    below = PANEL_HEIGHT + further_lines(panels[0][3])
+    top = TITLE_LINE if len(panels) > 1 else 0
+    below = top + PANEL_HEIGHT + further_lines(panels[0][3])
     drawing = Drawing(PANEL_WIDTH * len(panels), below + LEGEND_LINE * len(legend) + 12, title)
-    frames = [Panel(drawing, PANEL_WIDTH * place, heading, axis, ticks, y_label)
+    if top:
+        drawing.text(LEFT, 24, title, 15, font_weight=700)
+    frames = [Panel(drawing, PANEL_WIDTH * place, top, heading, axis, ticks, y_label)
               for place, (heading, axis, y_label, ticks, _) in enumerate(panels)]
     for line, entries in enumerate(legend):
         y = below + LEGEND_LINE * line + 8
@@ -146,9 +149,10 @@ def heat_maps(title, axis_x, axis_y, maps, scale):
     columns, rows = maps[0][1], maps[0][2]
     width, height = max(240, 62 + CELL_WIDTH * len(columns) + 16), 46 + CELL_HEIGHT * len(rows) + 52
     lines = -(-len(maps) // COLUMNS)
-    drawing = Drawing(width * min(COLUMNS, len(maps)), height * lines + 34, title)
+    drawing = Drawing(width * min(COLUMNS, len(maps)), TITLE_LINE + height * lines + 34, title)
+    drawing.text(62, 24, title, 15, font_weight=700)
     for place, (heading, _, _, shares) in enumerate(maps):
-        left, top = width * (place % COLUMNS) + 62, height * (place // COLUMNS) + 46
+        left, top = width * (place % COLUMNS) + 62, TITLE_LINE + height * (place // COLUMNS) + 46
         drawing.text(left, top - 12, heading, 14, font_weight=600)
         for r, row in enumerate(rows):
             drawing.text(left - 6, top + CELL_HEIGHT * r + 13, row, 11, FAINT, "end")
@@ -162,7 +166,7 @@ def heat_maps(title, axis_x, axis_y, maps, scale):
                      "middle")
         drawing.text(left - 44, top + CELL_HEIGHT * len(rows) / 2, axis_y, 11, FAINT, "middle",
                      transform=f"rotate(-90 {left - 44} {top + CELL_HEIGHT * len(rows) / 2:g})")
-    _scale(drawing, 62, height * lines + 4, scale)
+    _scale(drawing, 62, TITLE_LINE + height * lines + 4, scale)
     return str(drawing)
 
 

@@ -33,6 +33,12 @@ def main_set(count, length=LENGTH):
                                    for index in range(count)))
 
 
+def confirmation_set(count, length):
+    """`count` prompts, unlike those of the main set, the asked needle at every depth."""
+    return PromptSet(f"confirmation-{length}", tuple(
+        Recipe(length, 4 * FIRST_SEED + length * count + index, index / max(1, count - 1)) for index in range(count)))
+
+
 def heat_set(count, lengths=HEAT_LENGTHS, depths=HEAT_DEPTHS):
     """`count` prompts of every length and depth."""
     places = [(length, depth) for length in lengths for depth in depths for _ in range(count)]

@@ -21,3 +21,11 @@ def recommendation(figures):
             rows.append({"keep_ratio": keep, "kind": kind, "best": best.name, "same": same,
                          "worse": [cell.name for cell in rivals if cell != best and cell.name not in same]})
     return rows
+
+
+def tally(sweep):
+    """Of a sweep's comparisons: how many are better (p below SAME_P), worse, and the same."""
+    paired = [point["paired"] for point in sweep["points"] if "paired" in point]
+    apart = [each["difference"] for each in paired if each["p"] < SAME_P]
+    return {"better": sum(difference > 0 for difference in apart), "worse": sum(difference < 0 for difference in apart),
+            "same": len(paired) - len(apart)}

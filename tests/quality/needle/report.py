@@ -1,6 +1,7 @@
 """The results as a page of Markdown."""
 
 from needle.figures import pooled
+from needle.recommendation import SAME_P, tally
 from needle.verdicts import share_text
 
 HOLDS = {True: "holds", False: "does NOT hold", None: "measured"}
@@ -14,8 +15,9 @@ def report(results):
         f"{settings['window_length']}, no index reuse, where nothing else is said; exact answers with 95 % Wilson "
         "intervals; p of McNemar's exact test on the same prompts. [README.md](../README.md) says how to read it.", ""]
     lines += _verdicts(results["verdicts"]) + _recommendation(results)
+    lines += _confirmation(results["confirmation"])
     for sweep in results["sweeps"]:
-        lines += _sweep(results, sweep)
+        lines += _sweep(sweep, results["cells"], f"![{sweep['title']}]({sweep['name']}.svg)")
         if sweep["name"] == "keep":
             lines += _masses(results, sweep)
     for left_out in results["left_out"]:
@@ -54,13 +56,23 @@ def _setting(name):
     return f"{chunks} {(reduce or 'sum').upper()}"
 
 
-def _sweep(results, sweep):
+def _confirmation(confirmed):
+    lines = []
+    for each in confirmed:
+        counts = tally(each["sweep"])
+        sweep = {**each["sweep"], "title": f"{each['sweep']['title']}, {each['length']:,} tokens"}
+        lines += _sweep(sweep, each["cells"], f"MAX is better in {counts['better']} cells, worse in {counts['worse']}, "
+                        f"and does not differ in {counts['same']} (p at least {SAME_P}).")
+    return lines
+
+
+def _sweep(sweep, cells, more):
     columns = list(dict.fromkeys(point["x"] for point in sweep["points"]))
-    lines = [f"## {sweep['title']}", "", f"{sweep['note']} ![{sweep['title']}]({sweep['name']}.svg)", "",
-             _row(sweep["axis"], *columns), _row("---", *["---"] * len(columns))]
+    lines = [f"## {sweep['title']}", "", f"{sweep['note']} {more}", "", _row(sweep["axis"], *columns),
+             _row("---", *["---"] * len(columns))]
     rows = {}
     for point in sweep["points"]:
-        cell = results["cells"][point["cell"]]
+        cell = cells[point["cell"]]
         label = ", ".join(filter(None, (point["panel"], point["series"])))
         rows.setdefault(label, {})[point["x"]] = share_text(cell) + _mark(point)
     lines += [_row(label, *(shares.get(column, "") for column in columns)) for label, shares in rows.items()]

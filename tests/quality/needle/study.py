@@ -16,7 +16,7 @@ from needle.cells import WINDOW_LENGTH, Cell
 from needle.figures import Figures, heat_figures
 from needle.laboratory import Laboratory
 from needle.ledger import Ledger
-from needle.prompt_sets import heat_set, main_set
+from needle.prompt_sets import confirmation_set, heat_set, main_set
 from needle.recommendation import recommendation
 from needle.verdicts import verdicts
 
@@ -82,6 +82,7 @@ class Study:
                          "heat_prompts": options.heat_prompts, "heat_lengths": options.heat_lengths, **self._subject},
             "left_out": left_out, "sweeps": [figures.sweep(sweep) for sweep in chosen],
             "cells": {cell.name: figures.cell(cell) for cell in cells}, "heat": self._heat(),
+            "confirmation": [self._confirmation(length) for length in (options.length, options.length // 2)],
             "kvpress_agreement": self._agreement() if with_kvpress else None,
             "recommendation": recommendation(figures)}
         self._write_times(ledger)
@@ -92,6 +93,15 @@ class Study:
         print(f"{prompt_set.name}: {len(cells)} cells of {len(prompt_set.recipes)} prompts", file=sys.stderr, flush=True)
         made = campaign.run(ledger, prompt_set, cells, make_laboratory, self._options.workers)
         print(f"  {made} prompts in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+
+    def _confirmation(self, length):
+        """A sweep's figures with the cells that they are of."""
+        sweep, prompt_set = sweeps.confirmation(), confirmation_set(self._options.prompts, length)
+        ledger = self._ledger(prompt_set)
+        self._measure(ledger, prompt_set, sweep.cells, self._laboratory)
+        figures = Figures(ledger, self._options.prompts)
+        return {"length": length, "sweep": figures.sweep(sweep),
+                "cells": {cell.name: figures.cell(cell) for cell in sweep.cells}}
 
     def _heat(self):
         options = self._options

@@ -64,19 +64,33 @@ def keep_ratios():
 
 def chunk_lengths():
     return Sweep("chunk_length", "Length of a grid's chunks", "tokens a chunk", tuple(
-        Point(at(keep), str(length), grid(keep, length), grid(keep) if length != 10 else None)
-        for keep in KEEP_RATIOS for length in CHUNK_LENGTHS), "Compared with a grid of 10.")
+        Point(at(keep), str(length), _reduced(grid, keep, reduce, length=length),
+              _reduced(grid, keep, reduce) if length != 10 else None, reduce.upper())
+        for reduce in ("sum", "max") for keep in KEEP_RATIOS for length in CHUNK_LENGTHS),
+        "Compared with a grid of 10.")
+
+
+CHUNK_KINDS = {SENTENCES: sentences, GRID: grid,
+               "ChunkKV, grid of 20": lambda keep, **more: grid(keep, 20, **more)}
 
 
 def reduces():
-    makers = {SENTENCES: sentences, GRID: grid, "ChunkKV, grid of 20": lambda keep, **more: grid(keep, 20, **more)}
     return Sweep("reduce", "A chunk's score: SUM, MEAN or MAX of its tokens'", "share of tokens kept", tuple(
         Point(reduce.upper(), percent(keep), _reduced(make, keep, reduce), make(keep) if reduce != "sum" else None, kind)
-        for kind, make in makers.items() for reduce in REDUCES for keep in KEEP_RATIOS), "Compared with SUM.")
+        for kind, make in CHUNK_KINDS.items() for reduce in REDUCES for keep in KEEP_RATIOS), "Compared with SUM.")
 
 
-def _reduced(make, keep, reduce):
-    return make(keep) if reduce == "sum" else make(keep, chunk_reduce=reduce)
+def _reduced(make, keep, reduce, **more):
+    """SUM is the service's default, and left to it."""
+    return make(keep, **more) if reduce == "sum" else make(keep, chunk_reduce=reduce, **more)
+
+
+def confirmation():
+    """MAX against SUM once more, for prompts that MAX was not chosen on."""
+    return Sweep("confirmation", "MAX against SUM on other prompts", "share of tokens kept", tuple(
+        Point(reduce.upper(), percent(keep), _reduced(make, keep, reduce), make(keep) if reduce != "sum" else None, kind)
+        for kind, make in CHUNK_KINDS.items() for keep in KEEP_RATIOS[:3] for reduce in ("sum", "max")),
+        "Compared with SUM.")
 
 
 def windows():

@@ -12,7 +12,7 @@ from needle.laboratory import Laboratory
 from needle.prompt_sets import main_set
 from needle.run import main
 
-PROMPTS, LENGTH = 2, 128
+PROMPTS, LENGTH = 2, 256
 
 
 @pytest.fixture(scope="module")
