@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing need on Debian 12: packages by apt, Python packages into .venv of the repository.
 # Quiet and quick when everything is there already.
-#   deploy/install-dependencies.sh [--build-only]     --build-only: no Python environment
+#   deploy/install-dependencies.sh [--build-only | --with-torch]
+#     --build-only: no Python environment    --with-torch: also torch, transformers and kvpress (6 GB, 2 to 5 minutes)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,12 +31,19 @@ if ((${#missing[@]})); then
 fi
 [[ "${1:-}" == --build-only ]] && exit 0
 
-# The stamp holds what the environment was made from, so that a change of either file makes it anew.
-stamp=$(cat tests/requirements.txt client/python/pyproject.toml client/python/setup.py proto/chunkkv/v1/*.proto | sha256sum | cut -d' ' -f1)
-if [[ "$(cat .venv/chunkkv-stamp 2>/dev/null)" != "$stamp" ]]; then
-  echo "Installing Python packages into .venv" >&2
-  [[ -x .venv/bin/python ]] || python3 -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -e client/python
-  echo "$stamp" >.venv/chunkkv-stamp
+# A stamp holds what was installed from, so that a change of any of these files installs again.
+install_if_changed() {  # STAMP_FILE "FILES IT DEPENDS ON" PIP_ARGUMENTS...
+  local stamp_file=.venv/$1 stamp
+  stamp=$(cat $2 | sha256sum | cut -d' ' -f1)
+  shift 2
+  [[ "$(cat "$stamp_file" 2>/dev/null)" == "$stamp" ]] && return
+  echo "Installing Python packages into .venv: $*" >&2
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+  echo "$stamp" >"$stamp_file"
+}
+[[ -x .venv/bin/python ]] || python3 -m venv .venv
+install_if_changed chunkkv-stamp "tests/requirements.txt client/python/pyproject.toml client/python/setup.py $(echo proto/chunkkv/v1/*.proto)" \
+  -r tests/requirements.txt -e client/python
+if [[ "${1:-}" == --with-torch ]]; then
+  install_if_changed torch-stamp tests/requirements-torch.txt -r tests/requirements-torch.txt
 fi

@@ -47,6 +47,10 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
       ->envname("CHUNKKV_THREADS");
+  app.add_option("--profiles", server.profiles_folder,
+                 "Folder of reuse profiles, made by `chunkkv tune`, that puts may name")
+      ->type_name("FOLDER")
+      ->envname("CHUNKKV_PROFILES");
   app.add_option("--idle-timeout-ms", server.rpc.idle_timeout_ms, "Puts and gets whose client does nothing end then")
       ->check(CLI::Range(int64_t{1}, kMaxMs))
       ->capture_default_str()

@@ -62,11 +62,12 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
 // Members are destroyed from the last to the first: executors run out before what their tasks work with is gone.
 class Server::Impl {
  public:
-  Impl(const ServerOptions& options, const Clock& clock)
+  Impl(const ServerOptions& options, ProfileTable profiles, const Clock& clock)
       : options_(options),
         store_(options.store, clock),
         compactor_(MakeCpuCompactor()),
         streams_(options.rpc.max_streams),
+        profiles_(std::move(profiles)),
         upkeep_(store_, sessions_, request_executor_, timers_, options.scrub_bytes_per_second),
         timers_(clock),
         compaction_executor_(ThreadCount(options.thread_count)),
@@ -82,6 +83,8 @@ class Server::Impl {
                  .timers = timers_,
                  .streams = streams_,
                  .sessions = sessions_,
+                 .recorder = recorder_,
+                 .profiles = profiles_,
                  .load_rate = load_rate_,
                  .tenants = tenants_,
                  .started_monotonic_ms = clock.MonotonicMs()},
@@ -153,6 +156,8 @@ class Server::Impl {
   const std::unique_ptr<Compactor> compactor_;
   rpc::StreamSlots streams_;
   rpc::SessionTable sessions_;
+  ScoreRecorder recorder_;
+  const ProfileTable profiles_;
   rpc::LoadRate load_rate_;
   const rpc::SingleTenant tenants_;
   Upkeep upkeep_;
@@ -170,7 +175,11 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() { impl_->Shutdown(); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, const Clock& clock) {
-  auto impl = std::make_unique<Impl>(options, clock);
+  ProfileTable profiles;
+  if (!options.profiles_folder.empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(profiles, ProfileTable::Load(options.profiles_folder));
+  }
+  auto impl = std::make_unique<Impl>(options, std::move(profiles), clock);
   CHUNKKV_RETURN_IF_ERROR(impl->Listen());
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }

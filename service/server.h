@@ -20,6 +20,7 @@ struct ServerOptions {
   bool reflection = true;
   int32_t thread_count = 0;  // of each executor; 0: the machine's cores
   int64_t grace_ms = 10'000;
+  std::string profiles_folder;  // measured reuse profiles, *.json; empty: none
   int64_t scrub_bytes_per_second = int64_t{16} << 20;  // 0: none
   StoreOptions store;
   SessionLimits session;
@@ -29,7 +30,8 @@ struct ServerOptions {
 class Server {
  public:
   // Listens and serves when it returns. `clock` must outlive the server.
-  // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN), UNAVAILABLE (CANNOT_LISTEN).
+  // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN), UNAVAILABLE (CANNOT_LISTEN), and those
+  // of ProfileTable::Load.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, const Clock& clock);
   // As Shutdown.
   ~Server();

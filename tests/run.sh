@@ -1,22 +1,28 @@
 #!/usr/bin/env bash
 # Installs, builds and runs every test: GoogleTest through CTest, then pytest.
-#   tests/run.sh [--preset NAME]    a CMake preset: release (default), dev, asan, tsan.
-#                                   Sanitizer presets run the C++ tests without those labelled release_only, and the
-#                                   command line's.
+#   tests/run.sh [--preset NAME] [--with-torch]
+#     --preset NAME    a CMake preset: release (default), dev, asan, tsan. Sanitizer presets run the C++ tests without
+#                      those labelled release_only, and the command line's
+#     --with-torch     installs torch, transformers and kvpress first (6 GB, 2 to 5 minutes); without them, tests that
+#                      need them skip
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 preset=release
-case "${1:-}" in
-  "") ;;
-  --preset) preset=${2:?--preset needs a name} ;;
-  *) echo "usage: tests/run.sh [--preset NAME]" >&2; exit 2 ;;
-esac
+install_options=()
+while (($#)); do
+  case $1 in
+    --preset) preset=${2:?--preset needs a name}; shift ;;
+    --with-torch) install_options+=(--with-torch) ;;
+    *) echo "usage: tests/run.sh [--preset NAME] [--with-torch]" >&2; exit 2 ;;
+  esac
+  shift
+done
 step() { printf '\n== %s\n' "$*" >&2; }
 fail() { printf 'tests/run.sh: %s failed\n' "$*" >&2; exit 1; }
 
 step "dependencies"
-deploy/install-dependencies.sh || fail "installing dependencies"
+deploy/install-dependencies.sh "${install_options[@]}" || fail "installing dependencies"
 
 step "build ($preset)"
 log=build/$preset/build.log

@@ -95,6 +95,7 @@ Json SpecJson(const CompactionSpec& spec) {
   if (spec.on_low_mass) json["on_low_mass"] = std::string(OnLowMassName(*spec.on_low_mass));
   SetIf(json, "max_raised_tokens", spec.max_raised_tokens);
   json["chunks_given"] = !spec.chunk_starts.empty();
+  if (!spec.profile.empty()) json["profile"] = spec.profile;
   if (!spec.label.empty()) json["label"] = spec.label;
   return json;
 }

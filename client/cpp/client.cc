@@ -253,6 +253,12 @@ absl::StatusOr<Capabilities> Client::GetCapabilities(const CallOptions& options)
   capabilities.max_layer_count = reply.limits().max_layer_count();
   capabilities.max_batch_items = reply.limits().max_batch_items();
   capabilities.record_format_version = reply.record_format_version();
+  for (const auto& profile : reply.profiles()) {
+    LoadedProfile& loaded = capabilities.profiles.emplace_back();
+    loaded.name = profile.name();
+    loaded.fingerprint = FixedFromView<32>(profile.fingerprint()).value_or(Bytes32());
+    for (const v1::ReuseGroup& group : profile.groups()) loaded.groups.push_back(FromProto(group));
+  }
   return capabilities;
 }
 

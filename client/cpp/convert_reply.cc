@@ -158,6 +158,7 @@ CompactionSpec FromProto(const v1::CompactionSpec& proto) {
   if (proto.has_max_raised_tokens()) spec.max_raised_tokens = proto.max_raised_tokens();
   spec.chunk_starts.assign(proto.chunk_starts().begin(), proto.chunk_starts().end());
   for (const v1::ReuseGroup& group : proto.groups()) spec.groups.push_back(FromProto(group));
+  spec.profile = proto.profile();
   spec.label = proto.label();
   return spec;
 }

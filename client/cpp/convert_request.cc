@@ -108,6 +108,7 @@ void ToProto(const CompactionSpec& spec, v1::CompactionSpec* proto) {
     added->set_layer_count(group.layer_count);
     if (group.leader >= 0) added->set_leader(group.leader);
   }
+  proto->set_profile(spec.profile);
   proto->set_label(spec.label);
 }
 

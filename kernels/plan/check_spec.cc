@@ -76,6 +76,9 @@ absl::Status CheckSpec(const CompactionSpec& spec) {
   if (IsOutside<int64_t>(spec.max_raised_tokens, 1, INT64_MAX)) {
     return InvalidArgument("BAD_MAX_RAISED_TOKENS", "max_raised_tokens must be at least 1");
   }
+  if (!spec.profile.empty()) {
+    return InvalidArgument("PROFILE_UNKNOWN", "profile: its groups are not known here; state them as groups");
+  }
   return absl::OkStatus();
 }
 

@@ -103,6 +103,7 @@ json SpecJson(const CompactionSpec& spec) {
   Put("max_raised_tokens", spec.max_raised_tokens, &object);
   if (!spec.chunk_starts.empty()) object["chunk_starts"] = spec.chunk_starts;
   for (const ReuseGroup& group : spec.groups) object["groups"].push_back(GroupJson(group));
+  if (!spec.profile.empty()) object["profile"] = spec.profile;
   if (!spec.label.empty()) object["label"] = spec.label;
   return object;
 }
@@ -122,6 +123,7 @@ bool ReadSpec(const json& object, CompactionSpec* spec) {
          ReadName(object, "on_low_mass", OnLowMassFromName, &spec->on_low_mass) &&
          Read(object, "max_raised_tokens", &spec->max_raised_tokens) && ReadChunkStarts(object, &spec->chunk_starts) &&
          ReadGroups(object, &spec->groups) &&
+         (FindField(object, "profile") == nullptr || ReadField(object, "profile", &spec->profile)) &&
          (FindField(object, "label") == nullptr || ReadField(object, "label", &spec->label));
 }
 

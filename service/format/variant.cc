@@ -44,6 +44,7 @@ std::string CanonicalText(const CompactionSpec& spec) {
       ",\"max_tokens\":", NumberOrNull(spec.max_tokens), ",\"min_retained_mass\":", BitsOrNull(spec.min_retained_mass),
       ",\"on_low_mass\":", Quoted(OnLowMassName(spec.on_low_mass.value_or(OnLowMass::kFail))),
       ",\"policy\":", Quoted(PolicyName(spec.policy)), ",\"pool\":", spec.pool.value_or(default_pool),
+      spec.profile.empty() ? "" : absl::StrCat(",\"profile\":", JsonString(spec.profile)),
       ",\"recent_ratio\":", JsonDoubleBits(spec.recent_ratio.value_or(0.5)),
       ",\"reuse_group\":", spec.reuse_group.value_or(1), ",\"sink_tokens\":", spec.sink_tokens.value_or(default_sinks),
       ",\"window_length\":", spec.window_length.value_or(32), "}");

@@ -19,9 +19,9 @@ absl::StatusOr<std::string> AdmitCall(const RpcContext& context, const grpc::Ser
 }
 
 const std::vector<std::string>& Features() {
-  static const auto& features =
-      *new std::vector<std::string>{"attach",     "select_then_send", "external",     "verbatim",
-                                    "rendezvous", "leases",           "token_ranges", "contiguous_positions"};
+  static const auto& features = *new std::vector<std::string>{"attach",       "select_then_send",     "external",
+                                                              "verbatim",     "rendezvous",           "leases",
+                                                              "token_ranges", "contiguous_positions", "record_scores"};
   return features;
 }
 

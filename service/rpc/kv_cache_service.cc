@@ -7,8 +7,9 @@
 #include "service/rpc/catalog_rpcs.h"
 #include "service/rpc/get_reactor.h"
 #include "service/rpc/put_reactor.h"
+#include "service/rpc/record_stream.h"
 #include "service/rpc/unary.h"
-#include "service/rpc/watch_reactor.h"
+#include "service/rpc/watch_stream.h"
 
 namespace chunkkv::rpc {
 namespace {
@@ -28,8 +29,8 @@ using Transport = KvCacheService::WithRawCallbackMethod_RegisterRegion<
         KvCacheService::WithRawCallbackMethod_QuiesceTransfer<KvCacheService::WithRawCallbackMethod_OpenChannel<
             KvCacheService::WithRawCallbackMethod_CloseChannel<Base>>>>>>;
 template <typename Base>
-using Streams = KvCacheService::WithRawCallbackMethod_PutCache<
-    KvCacheService::WithRawCallbackMethod_GetCache<KvCacheService::WithRawCallbackMethod_WatchCaches<Base>>>;
+using Streams = KvCacheService::WithRawCallbackMethod_PutCache<KvCacheService::WithRawCallbackMethod_GetCache<
+    KvCacheService::WithRawCallbackMethod_WatchCaches<KvCacheService::WithRawCallbackMethod_RecordScores<Base>>>>;
 
 template <typename Request, typename Response>
 absl::Status NoRegions(UnaryCall&, const Request&, Response*) {
@@ -54,7 +55,10 @@ class ServiceImpl final : public Streams<Catalog<Transport<KvCacheService::Servi
     return GetReactor::Start(context_, call, request);
   }
   grpc::ServerWriteReactor<Bytes>* WatchCaches(Context* call, const Bytes* request) override {
-    return WatchReactor::Start(context_, call, request);
+    return EventStream::Start(std::make_shared<WatchStream>(context_, call), request);
+  }
+  grpc::ServerWriteReactor<Bytes>* RecordScores(Context* call, const Bytes* request) override {
+    return EventStream::Start(std::make_shared<RecordStream>(context_, call), request);
   }
 
   Unary* FindLongestPrefix(Context* call, const Bytes* request, Bytes* response) override {

@@ -35,7 +35,7 @@ absl::StatusOr<std::shared_ptr<PutCall>> PutCall::Begin(RpcContext& context, Put
   call->idle_->Pause();  // until there is a session
   CHUNKKV_ASSIGN_OR_RETURN(
       call->session_, PutSession::Create(std::move(request), context.session_limits, context.store, context.compactor,
-                                         context.compaction_executor, context.clock, call.get()));
+                                         context.compaction_executor, context.clock, call.get(), &context.recorder));
   CHUNKKV_ASSIGN_OR_RETURN(call->first_stream_id_, call->session_->OpenStream());
   context.sessions.Add(call->id_, tenant, call);
   call->Announce();

@@ -150,6 +150,10 @@ absl::Status PutReactor::TryBegin(const v1::Begin& begin) {
     End(absl::OkStatus());
     return absl::OkStatus();
   }
+  if (!request.spec.profile.empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(request.profile_groups,
+                             context_.profiles.GroupsOf(Fingerprint(request.model), request.spec.profile));
+  }
   CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<PutCall> call,
                            PutCall::Begin(context_, std::move(request), shared_from_this()));
   stream_id_ = call->first_stream_id();

@@ -13,7 +13,9 @@
 #include "service/rpc/stream_slots.h"
 #include "service/rpc/tenant_resolver.h"
 #include "service/rpc/timers.h"
+#include "service/session/profile_table.h"
 #include "service/session/put_session.h"
+#include "service/session/score_recorder.h"
 #include "service/store/entry_store.h"
 
 namespace chunkkv::rpc {
@@ -31,6 +33,8 @@ struct RpcContext {
   Timers& timers;
   StreamSlots& streams;
   SessionTable& sessions;
+  ScoreRecorder& recorder;
+  const ProfileTable& profiles;
   LoadRate& load_rate;
   const TenantResolver& tenants;
   const int64_t started_monotonic_ms;

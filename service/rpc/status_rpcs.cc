@@ -3,6 +3,8 @@
 #include "service/rpc/call_checks.h"
 #include "service/rpc/catalog_rpcs.h"
 #include "service/rpc/version.h"
+#include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_spec.h"
 
 namespace chunkkv::rpc {
 namespace {
@@ -53,6 +55,12 @@ absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
   device->set_name(std::string(context.compactor.Name()));
   FillLimits(context, response->mutable_limits());
   response->set_record_format_version(kRecordFormatVersion);
+  for (const auto& [name, groups] : context.profiles.all()) {
+    v1::GetCapabilitiesResponse::Profile* profile = response->add_profiles();
+    profile->set_fingerprint(ToString(name.first));
+    profile->set_name(name.second);
+    for (const ReuseGroup& group : groups) ToWire(group, profile->add_groups());
+  }
   return absl::OkStatus();
 }
 

@@ -169,6 +169,7 @@ absl::StatusOr<Prompt> PromptFromWire(const v1::PromptKey& wire) {
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::GetCacheRequest& wire) { return ModelRefOf(wire); }
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::FindLongestPrefixRequest::Query& wire) { return ModelRefOf(wire); }
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::EntryName& wire) { return ModelRefOf(wire); }
+absl::StatusOr<ModelRef> ModelRefFromWire(const v1::RecordScoresRequest& wire) { return ModelRefOf(wire); }
 
 absl::StatusOr<Shard> ResolveWireShard(const v1::Shard* wire, const ModelRef& ref, KnownModels& known) {
   const Shard shard = wire == nullptr ? Shard() : ShardFromWire(*wire);

@@ -8,6 +8,7 @@
 #include "chunkkv/v1/catalog.pb.h"
 #include "chunkkv/v1/get.pb.h"
 #include "chunkkv/v1/identity.pb.h"
+#include "chunkkv/v1/scores.pb.h"
 #include "service/format/identity.h"
 #include "service/format/prompt_key.h"
 #include "service/rpc/known_models.h"
@@ -41,6 +42,7 @@ struct ModelRef {
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::GetCacheRequest& wire);
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::FindLongestPrefixRequest::Query& wire);
 absl::StatusOr<ModelRef> ModelRefFromWire(const v1::EntryName& wire);
+absl::StatusOr<ModelRef> ModelRefFromWire(const v1::RecordScoresRequest& wire);
 
 // The definite shard of `wire` (null: the whole model). With a fingerprint alone, counts that the request leaves out
 // are those of the tenant's entries of that model; where there are none they stay zero, which no entry has.

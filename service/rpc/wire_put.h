@@ -11,7 +11,7 @@
 namespace chunkkv::rpc {
 
 // Errors: INVALID_ARGUMENT of the parts (identity, prompt, layout, spec), BAD_ENUM, BAD_CONTENT_DIGEST,
-// BAD_PROMPT_LENGTH, TRANSFER_ID_TOO_LONG, BAD_NAME; UNIMPLEMENTED: BASE_ENTRY, DURABILITY, PROFILE.
+// BAD_PROMPT_LENGTH, TRANSFER_ID_TOO_LONG, BAD_NAME; UNIMPLEMENTED: BASE_ENTRY, DURABILITY.
 absl::StatusOr<PutRequest> PutRequestFromWire(const v1::Begin& wire, const std::string& tenant);
 EntryIdentity IdentityOf(const PutRequest& request);
 

@@ -15,6 +15,8 @@ static_assert(static_cast<int>(ChunkReduce::kMax) == v1::CHUNK_REDUCE_MAX);
 static_assert(static_cast<int>(GroupScore::kSum) == v1::GROUP_SCORE_SUM);
 static_assert(static_cast<int>(OnLowMass::kKeepFull) == v1::ON_LOW_MASS_KEEP_FULL);
 
+constexpr size_t kMaxProfileNameBytes = 256;
+
 template <typename Enum>
 absl::StatusOr<Enum> EnumFromWire(int value, Enum last, std::string_view reason, std::string_view field) {
   if (value >= 1 && value <= static_cast<int>(last)) return static_cast<Enum>(value);
@@ -38,7 +40,6 @@ absl::Status CheckLeader(const v1::ReuseGroup& wire) {
 }  // namespace
 
 absl::StatusOr<CompactionSpec> SpecFromWire(const v1::CompactionSpec& wire) {
-  if (!wire.profile().empty()) return Unimplemented("PROFILE", "spec.profile: measured profiles are not built");
   CompactionSpec spec;
   CHUNKKV_ASSIGN_OR_RETURN(spec.policy, EnumFromWire(wire.policy(), Policy::kExternal, "BAD_POLICY", "spec.policy"));
   if (wire.has_keep_ratio()) spec.keep_ratio = wire.keep_ratio();
@@ -70,6 +71,10 @@ absl::StatusOr<CompactionSpec> SpecFromWire(const v1::CompactionSpec& wire) {
     CHUNKKV_RETURN_IF_ERROR(CheckLeader(group));
     spec.groups.push_back(GroupFromWire(group));
   }
+  if (wire.profile().size() > kMaxProfileNameBytes) {
+    return InvalidArgument("BAD_PROFILE_NAME", "spec.profile: at most 256 bytes");
+  }
+  spec.profile = wire.profile();
   spec.label = wire.label();
   return spec;
 }
@@ -92,6 +97,7 @@ void ToWire(const CompactionSpec& spec, v1::CompactionSpec* wire) {
   if (spec.max_raised_tokens) wire->set_max_raised_tokens(*spec.max_raised_tokens);
   wire->mutable_chunk_starts()->Add(spec.chunk_starts.begin(), spec.chunk_starts.end());
   for (const ReuseGroup& group : spec.groups) ToWire(group, wire->add_groups());
+  wire->set_profile(spec.profile);
   wire->set_label(spec.label);
 }
 

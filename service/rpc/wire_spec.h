@@ -14,8 +14,7 @@
 namespace chunkkv::rpc {
 
 // Enums only: numbers are checked where a Plan is made. Errors: INVALID_ARGUMENT (BAD_POLICY,
-// BAD_GROUP_SCORE, BAD_CHUNK_REDUCE, BAD_ON_LOW_MASS, BAD_GROUPS),
-// UNIMPLEMENTED (PROFILE).
+// BAD_GROUP_SCORE, BAD_CHUNK_REDUCE, BAD_ON_LOW_MASS, BAD_GROUPS, BAD_PROFILE_NAME).
 absl::StatusOr<CompactionSpec> SpecFromWire(const v1::CompactionSpec& wire);
 void ToWire(const CompactionSpec& spec, v1::CompactionSpec* wire);
 

@@ -89,6 +89,27 @@ absl::Status CheckScores(const PutRequest& request) {
   return absl::OkStatus();
 }
 
+// The spec with its profile's groups made explicit.
+absl::StatusOr<CompactionSpec> ResolvedSpec(const PutRequest& request) {
+  CompactionSpec spec = request.spec;
+  if (spec.profile.empty()) return spec;
+  if (!spec.groups.empty() || spec.reuse_group.has_value() || spec.group_score.has_value()) {
+    return InvalidArgument("PROFILE_AND_GROUPS",
+                           "spec.profile: it has groups; state neither groups, reuse_group nor group_score");
+  }
+  const int32_t layer_count = AttentionLayerCount(request.layout);
+  const int32_t profile_layers = request.profile_groups.empty() ? 0
+                                                                : request.profile_groups.back().first_layer +
+                                                                      request.profile_groups.back().layer_count;
+  if (profile_layers != layer_count) {
+    return InvalidArgument("PROFILE_LAYERS", absl::StrCat("spec.profile: it is of ", profile_layers,
+                                                          " attention layers, the layout has ", layer_count));
+  }
+  spec.groups = request.profile_groups;
+  spec.profile.clear();
+  return spec;
+}
+
 absl::StatusOr<Plan> PlanOf(const PutRequest& request) {
   CompactionShape shape;
   shape.token_count = request.token_count;
@@ -96,7 +117,8 @@ absl::StatusOr<Plan> PlanOf(const PutRequest& request) {
   shape.source = request.score_source;
   shape.has_lse = request.has_lse;
   shape.is_sharded = request.shard.IsSharded();
-  if (!shape.layers.empty()) return MakePlan(request.spec, shape);
+  CHUNKKV_ASSIGN_OR_RETURN(CompactionSpec spec, ResolvedSpec(request));
+  if (!shape.layers.empty()) return MakePlan(spec, shape);
   if (request.spec.policy != Policy::kFull) {
     return InvalidArgument("NO_ATTENTION_LAYERS",
                            "layout: nothing can be compacted; only the policy full can store it");
@@ -104,7 +126,6 @@ absl::StatusOr<Plan> PlanOf(const PutRequest& request) {
   // The spec's own rules hold with VERBATIM layers alone as well.
   AttentionShape& any = shape.layers.emplace_back();
   any.query_head_count = any.kv_head_count = any.key_head_size = 1;
-  CompactionSpec spec = request.spec;
   spec.groups.clear();
   CHUNKKV_ASSIGN_OR_RETURN(Plan plan, MakePlan(spec, shape));
   plan.layers.clear();

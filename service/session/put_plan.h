@@ -65,6 +65,7 @@ struct PutPlan {
 
 // Errors: INVALID_ARGUMENT and UNIMPLEMENTED of ValidateLayout and MakePlan, and:
 // - BAD_TTL, BAD_PIN, PIN_TOO_LONG, BAD_NEXT_POSITION, KEYS_CONTIGUOUS (not external)
+// - PROFILE_AND_GROUPS, PROFILE_LAYERS (of another number of attention layers)
 // - LABEL_MISSING, BAD_ROW_COUNTS (external), NO_ATTENTION_LAYERS (a policy that compacts)
 // - BAD_SCORE_DTYPE, SCORES_MISSING
 // - SELECT_EXTERNAL; UNIMPLEMENTED: REGIONS (select-then-send from queries), CONTENT_DIGEST (of rows never sent)

@@ -26,6 +26,7 @@ struct PutRequest {
   Layout layout;
   int64_t token_count = 0;
   CompactionSpec spec;
+  std::vector<ReuseGroup> profile_groups;  // those of spec.profile
   ScoreSource score_source = ScoreSource::kNone;
   DType score_dtype = DType::kF32;
   bool has_lse = false;

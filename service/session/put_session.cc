@@ -4,6 +4,7 @@
 
 #include "service/base/status_macros.h"
 #include "service/session/put_plan.h"
+#include "service/session/score_recorder.h"
 #include "service/session/session_core.h"
 #include "service/session/staging_plan.h"
 
@@ -18,13 +19,15 @@ std::shared_ptr<SessionCore> Core(const std::shared_ptr<SessionCore>& core) { re
 absl::StatusOr<std::shared_ptr<PutSession>> PutSession::Create(PutRequest request, const SessionLimits& limits,
                                                                EntryStore& store, const Compactor& compactor,
                                                                Executor& executor, const Clock& clock,
-                                                               Listener* listener) {
+                                                               Listener* listener, ScoreRecorder* recorder) {
   CHUNKKV_ASSIGN_OR_RETURN(PutPlan put, MakePutPlan(request, limits));
   CHUNKKV_ASSIGN_OR_RETURN(StagingPlan staging, MakeStagingPlan(request, put, limits, compactor));
   CHUNKKV_RETURN_IF_ERROR(store.CheckEntrySize(staging.largest_entry_bytes));
   CHUNKKV_ASSIGN_OR_RETURN(BudgetShare share, store.Reserve(staging.ReservedBytes()));
-  auto core = std::make_shared<SessionCore>(std::move(request), limits, std::move(put), std::move(staging),
-                                            std::move(share), store, compactor, executor, clock, listener);
+  std::unique_ptr<PutScores> recorded = recorder == nullptr ? nullptr : recorder->BeginPut(request, put, store);
+  auto core =
+      std::make_shared<SessionCore>(std::move(request), limits, std::move(put), std::move(staging), std::move(share),
+                                    store, compactor, executor, clock, listener, std::move(recorded));
   CHUNKKV_RETURN_IF_ERROR(core->Begin());
   return std::shared_ptr<PutSession>(new PutSession(std::move(core)));
 }

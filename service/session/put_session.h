@@ -23,6 +23,8 @@
 
 namespace chunkkv {
 
+class ScoreRecorder;
+
 struct SessionLimits {
   int32_t max_open_layers = 4;  // LAYER_MAJOR: staged layers beyond a reuse group's worth
   int64_t max_part_bytes = 2 << 20;
@@ -65,10 +67,12 @@ class PutSession : public std::enable_shared_from_this<PutSession> {
   // Errors: INVALID_ARGUMENT and UNIMPLEMENTED as MakePutPlan lists them, BAD_BLOCK_DIGESTS, SIZE_OVERFLOW;
   // RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, BUDGET, TOO_MANY_POSITIONS). ALREADY_EXISTS (CONTENT_DIFFERS) and
   // already-stored identities are the caller's to look up first (EntryStore::FindStored).
-  // `store`, `compactor`, `executor` and `clock` must outlive the session and its tasks on the executor.
+  // `store`, `compactor`, `executor` and `clock` must outlive the session and its tasks on the executor. `recorder`,
+  // where there is one, keeps the put's token scores for whoever listens.
   static absl::StatusOr<std::shared_ptr<PutSession>> Create(PutRequest request, const SessionLimits& limits,
                                                             EntryStore& store, const Compactor& compactor,
-                                                            Executor& executor, const Clock& clock, Listener* listener);
+                                                            Executor& executor, const Clock& clock, Listener* listener,
+                                                            ScoreRecorder* recorder = nullptr);
   ~PutSession();
 
   int64_t budget() const;

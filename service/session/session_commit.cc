@@ -133,6 +133,7 @@ void SessionCore::Finalize() {
     summary.entry = std::move(result->entry);
     summary.already_stored = result->already_stored;
     summary.pin = result->pin;
+    if (recorded_ != nullptr) std::exchange(recorded_, nullptr)->Commit();
   }
   {
     MutexLock lock(mutex_);

@@ -51,6 +51,7 @@ void SessionCore::ScoreLayer(int32_t layer_index) {
   }
   if (!status.ok()) return End(OfLayer(status, layer_index));
   selector_.AddScores(layer.attention_layer, inputs->token_scores());
+  if (recorded_ != nullptr) recorded_->Add(layer.attention_layer, inputs->token_scores());
   BufferPtr attention;
   {
     MutexLock lock(mutex_);

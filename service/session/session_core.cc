@@ -23,7 +23,7 @@ EntryIdentity IdentityOf(const PutRequest& request) {
 
 SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPlan put, StagingPlan staging,
                          BudgetShare share, EntryStore& store, const Compactor& compactor, Executor& executor,
-                         const Clock& clock, PutSession::Listener* listener)
+                         const Clock& clock, PutSession::Listener* listener, std::unique_ptr<PutScores> recorded)
     : request_(std::move(request)),
       limits_(limits),
       put_(std::move(put)),
@@ -44,6 +44,7 @@ SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPla
       runner_(put_.plan, compactor, executor, memory_, staging_.workspace_bytes,
               [this] { return cancelled_.load(std::memory_order_relaxed); }),
       selector_(put_, runner_),
+      recorded_(std::move(recorded)),
       row_counts_(put_.row_counts),
       unselected_(put_.plan.groups.size()),
       content_digests_(put_.layers.size()) {}
@@ -115,6 +116,7 @@ void SessionCore::Detach() {
 void SessionCore::ReleaseStrandState() {
   runner_.Release();
   final_body_ = nullptr;
+  recorded_ = nullptr;
 }
 
 }  // namespace chunkkv

@@ -23,6 +23,7 @@
 #include "service/session/put_plan.h"
 #include "service/session/put_session.h"
 #include "service/session/score_inputs.h"
+#include "service/session/score_recorder.h"
 #include "service/session/staging_memory.h"
 #include "service/session/staging_plan.h"
 #include "service/session/strand.h"
@@ -33,7 +34,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
  public:
   SessionCore(PutRequest request, const SessionLimits& limits, PutPlan put, StagingPlan staging, BudgetShare share,
               EntryStore& store, const Compactor& compactor, Executor& executor, const Clock& clock,
-              PutSession::Listener* listener);
+              PutSession::Listener* listener, std::unique_ptr<PutScores> recorded);
   ~SessionCore();
 
   // Takes the body's memory, announces the put and settles what is known before any part. Once, before anything else.
@@ -148,6 +149,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // The strand's own.
   CompactionRunner runner_;
   GroupSelector selector_;
+  std::unique_ptr<PutScores> recorded_;                // null: nobody listens
   std::vector<int64_t> row_counts_;                    // per group, of the entry
   bool decided_ = false;                               // decides_last: all groups are selected
   std::shared_ptr<EntryBody> final_body_;              // decides_last: where kept rows are gathered

@@ -154,7 +154,7 @@ const BadInput kMalformed[] = {
     Malformed("TrimCaches"),        Malformed("GetCapabilities"),  Malformed("GetStats"),
     Malformed("RegisterRegion"),    Malformed("UnregisterRegion"), Malformed("ListRegions"),
     Malformed("QuiesceTransfer"),   Malformed("OpenChannel"),      Malformed("CloseChannel"),
-    Malformed("GetCache"),          Malformed("WatchCaches"),
+    Malformed("GetCache"),          Malformed("WatchCaches"),      Malformed("RecordScores"),
 };
 INSTANTIATE_TEST_SUITE_P(Malformed, BadRequestTest, testing::ValuesIn(kMalformed), NameOfRow);
 

@@ -1,8 +1,9 @@
 """Client of ChunkKV, the service that compacts LLM KV caches and serves them."""
 
 from ._begin import ScoreDeclaration
-from .aio import AsyncClient, AsyncLayerStream, AsyncPutSession, AsyncWatch
-from .client import Client, LayerStream, PutSession, Watch
+from ._record import RecordedPut, SkippedPuts
+from .aio import AsyncClient, AsyncLayerStream, AsyncPutSession, AsyncScoreStream, AsyncWatch
+from .client import Client, LayerStream, PutSession, ScoreStream, Watch
 from .errors import (Aborted, AlreadyExists, Cancelled, DataLoss, DeadlineExceeded, Error, FailedPrecondition, Internal,
                      InvalidArgument, NotFound, OutOfRange, PermissionDenied, ResourceExhausted, Unauthenticated,
                      Unavailable, Unimplemented)
@@ -10,18 +11,18 @@ from .identity import Adapter, ModelIdentity, PromptKey, Shard, variant_of
 from .layers import AttentionRun, Layer, Rope, VerbatimLayer, VerbatimRun, content_digest_of
 from .operations import Query, Selector
 from .results import (Capabilities, Compaction, Entry, EntryHeader, EntryInfo, EntryLayer, FoundEntry, Group, Pin,
-                      PrefixMatch, PutResult, Sizes, Stats, TrimResult, WatchEvent)
+                      PrefixMatch, PutResult, ReuseProfile, Sizes, Stats, TrimResult, WatchEvent)
 from .spec import EXACT, CompactionSpec, ReuseGroup
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncWatch",
+    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncScoreStream", "AsyncWatch",
     "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction", "CompactionSpec", "DataLoss",
     "DeadlineExceeded", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer", "Error", "FailedPrecondition",
     "FoundEntry", "Group", "Internal", "InvalidArgument", "Layer", "LayerStream", "ModelIdentity", "NotFound",
-    "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query",
-    "ResourceExhausted", "ReuseGroup", "Rope", "ScoreDeclaration", "Selector", "Shard", "Sizes", "Stats", "TrimResult",
+    "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query", "RecordedPut",
+    "ResourceExhausted", "ReuseGroup", "ReuseProfile", "Rope", "ScoreDeclaration", "ScoreStream", "Selector", "Shard", "Sizes", "SkippedPuts", "Stats", "TrimResult",
     "Unauthenticated", "Unavailable", "Unimplemented", "VerbatimLayer", "VerbatimRun", "Watch", "WatchEvent",
     "content_digest_of", "variant_of",
 ]

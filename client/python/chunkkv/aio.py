@@ -15,6 +15,7 @@ from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
 from ._put import HALF_CLOSE, Steps
+from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_call
 from ._requests import GetCall, PutCall, get_call, put_call
 from .operations import Operation
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
@@ -105,6 +106,14 @@ class AsyncClient:
         """What is stored, removed and moved: from a snapshot on, or after a sequence number."""
         request = catalog_pb2.WatchCachesRequest(after_sequence=after_sequence)
         return AsyncWatch(self._stub.WatchCaches(request, timeout=timeout, metadata=self._metadata))
+
+    def _record_scores(self, call: RecordCall) -> AsyncScoreStream:
+        """Token scores of the next puts of one model, as they are committed. `async with` returns once puts are
+        recorded."""
+        rpc = self._stub.RecordScores(call.request, timeout=call.timeout, metadata=self._metadata)
+        return AsyncScoreStream(rpc)
+
+    record_scores = method(record_call, _record_scores)
 
     async def list(self, *, fingerprint: bytes | None = None, page_size: int = 0,
                    timeout: float | None = None) -> AsyncIterator[EntryInfo]:
@@ -215,6 +224,45 @@ class AsyncWatch:
         self._rpc.cancel()
 
     async def __aenter__(self) -> AsyncWatch:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cancel()
+
+
+class AsyncScoreStream:
+    """The scores of puts as they are committed; ends after as many as were asked for. Leaving the async with statement,
+    or cancel, ends the recording."""
+
+    def __init__(self, rpc: Any):
+        self._rpc, self._reader = _Receiver(rpc), RecordReader()
+
+    @property
+    def skipped(self) -> SkippedPuts:
+        """Puts left out so far."""
+        return self._reader.skipped
+
+    def __aiter__(self) -> AsyncScoreStream:
+        return self
+
+    async def __anext__(self) -> RecordedPut:
+        while True:
+            put = await self._feed()
+            if put is not None:
+                return put
+
+    async def _feed(self) -> RecordedPut | None:
+        message = await self._rpc.receive()
+        if message is None:
+            raise StopAsyncIteration
+        return self._reader.feed(message)
+
+    def cancel(self) -> None:
+        self._rpc.cancel()
+
+    async def __aenter__(self) -> AsyncScoreStream:
+        while not self._reader.is_recording:
+            await self._feed()
         return self
 
     async def __aexit__(self, *_: object) -> None:

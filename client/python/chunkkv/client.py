@@ -15,6 +15,7 @@ from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
 from ._put import HALF_CLOSE, Steps
+from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_call
 from ._requests import GetCall, PutCall, get_call, put_call
 from .operations import Operation
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
@@ -109,6 +110,13 @@ class Client:
         request = catalog_pb2.WatchCachesRequest(after_sequence=after_sequence)
         return Watch(self._stub.WatchCaches(request, timeout=timeout, metadata=self._metadata))
 
+    def _record_scores(self, call: RecordCall) -> ScoreStream:
+        """Token scores of the next puts of one model, as they are committed."""
+        rpc = self._stub.RecordScores(call.request, timeout=call.timeout, metadata=self._metadata)
+        return ScoreStream(rpc)
+
+    record_scores = method(record_call, _record_scores)
+
     def list(self, *, fingerprint: bytes | None = None, page_size: int = 0,
              timeout: float | None = None) -> Iterator[EntryInfo]:
         """The caller's entries, page after page, of one model or all."""
@@ -188,6 +196,45 @@ class Watch:
         self._rpc.cancel()
 
     def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+class ScoreStream:
+    """The scores of puts as they are committed; ends after as many as were asked for. Leaving the with statement, or
+    cancel, ends the recording. Puts that begin once it exists are recorded."""
+
+    def __init__(self, rpc: Any):
+        self._rpc, self._reader = rpc, RecordReader()
+        while not self._reader.is_recording:
+            self._reader.feed(self._receive())
+
+    @property
+    def skipped(self) -> SkippedPuts:
+        """Puts left out so far."""
+        return self._reader.skipped
+
+    def __iter__(self) -> ScoreStream:
+        return self
+
+    def __next__(self) -> RecordedPut:
+        while True:
+            put = self._reader.feed(self._receive())
+            if put is not None:
+                return put
+
+    def _receive(self) -> Any:
+        try:
+            return next(self._rpc)
+        except grpc.RpcError as error:
+            raise _error(error) from error
+
+    def cancel(self) -> None:
+        self._rpc.cancel()
+
+    def __enter__(self) -> ScoreStream:
         return self
 
     def __exit__(self, *_: object) -> None:

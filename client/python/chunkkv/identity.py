@@ -187,7 +187,8 @@ def variant_text(spec: CompactionSpec) -> str:
         "groups": [[group.first_layer, group.layer_count, group.leader] for group in spec.groups or ()],
         "keep_ratio": _bits(spec.keep_ratio), "label": spec.label if spec.policy == "external" else "",
         "min_retained_mass": _bits(spec.min_retained_mass), "policy": spec.policy,
-        "recent_ratio": _bits(0.5 if spec.recent_ratio is None else spec.recent_ratio)})
+        "recent_ratio": _bits(0.5 if spec.recent_ratio is None else spec.recent_ratio),
+        **({"profile": spec.profile} if spec.profile else {})})
 
 
 def _bits(value: float | None) -> str | None:

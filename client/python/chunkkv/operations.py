@@ -10,9 +10,9 @@ from . import _enums, errors
 from ._begin import milliseconds
 from .errors import InvalidArgument
 from .identity import ModelIdentity, PromptKey, Shard, prompt_of, variant_of
-from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, Stats, TrimResult, WatchEvent,
+from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, ReuseProfile, Stats, TrimResult, WatchEvent,
                       durability_name, policy_name, tier_name)
-from .spec import EXACT, CompactionSpec
+from .spec import EXACT, CompactionSpec, ReuseGroup
 from .v1 import catalog_pb2, compaction_pb2, get_pb2, identity_pb2, layout_pb2
 
 T = TypeVar("T")
@@ -249,7 +249,9 @@ def capabilities(*, timeout: float | None = None) -> Operation[Capabilities]:
             names(layout_pb2.DType, "DTYPE_", reply.scorable_dtypes),
             names(compaction_pb2.ScoreSource, "SCORE_SOURCE_", reply.score_sources), tuple(reply.transports),
             tuple(durability_name(durability) for durability in reply.durabilities),
-            tuple(_figures(device) for device in reply.devices), _figures(reply.limits), reply.record_format_version)
+            tuple(_figures(device) for device in reply.devices), _figures(reply.limits), reply.record_format_version,
+            tuple(ReuseProfile(profile.name, profile.fingerprint, tuple(map(ReuseGroup.from_wire, profile.groups)))
+                  for profile in reply.profiles))
 
     return Operation("GetCapabilities", catalog_pb2.GetCapabilitiesRequest(), parse, timeout)
 

@@ -274,6 +274,15 @@ class WatchEvent:
 
 
 @dataclass(frozen=True)
+class ReuseProfile:
+    """A measured profile that puts of its model may name (CompactionSpec.profile), and its groups."""
+
+    name: str
+    fingerprint: bytes
+    groups: tuple[ReuseGroup, ...]
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a server can do. limits: name to number, as Limits of the wire."""
 
@@ -289,6 +298,7 @@ class Capabilities:
     devices: tuple[dict[str, Any], ...]
     limits: dict[str, int]
     record_format_version: int
+    profiles: tuple[ReuseProfile, ...]
 
 
 @dataclass(frozen=True)

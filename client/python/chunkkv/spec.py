@@ -67,6 +67,7 @@ class CompactionSpec:
     max_raised_tokens: int | None = None  # [L]
     chunk_starts: Sequence[int] | None = None  # the prompt's own spans instead of a grid
     groups: Sequence[ReuseGroup] | None = None  # explicit groups [runs of reuse_group layers]
+    profile: str = ""  # the groups of the model's measured profile of this name, loaded by the server
     label: str = ""  # external: the caller's method
 
     def __post_init__(self) -> None:
@@ -111,8 +112,8 @@ class CompactionSpec:
             values[name] = _enums.from_wire(enum, prefix, getattr(message, name)) or None
         values["policy"] = values["policy"] or ""
         for field in fields(cls):
-            if field.name in values or field.name in ("chunk_starts", "groups", "label"):
+            if field.name in values or field.name in ("chunk_starts", "groups", "profile", "label"):
                 continue
             values[field.name] = getattr(message, field.name) if message.HasField(field.name) else None
-        return cls(chunk_starts=tuple(message.chunk_starts) or None, label=message.label,
+        return cls(chunk_starts=tuple(message.chunk_starts) or None, profile=message.profile, label=message.label,
                    groups=tuple(ReuseGroup.from_wire(group) for group in message.groups) or None, **values)

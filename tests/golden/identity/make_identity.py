@@ -35,6 +35,8 @@ def spec_text(spec: dict) -> str:
     whole["sink_tokens"] = spec.get("sink_tokens", 4 if policy == "streaming_llm" else 0)
     whole["pool"] = spec.get("pool", 5 if policy == "snap_kv" else 1)
     whole["label"] = spec.get("label", "") if policy == "external" else ""
+    if spec.get("profile"):
+        whole["profile"] = spec["profile"]
     whole["chunks"] = "given" if spec.get("chunk_starts") else "grid"
     whole["groups"] = [[group["first_layer"], group["layer_count"], group.get("leader")] for group in spec.get("groups", [])]
     whole["keep_ratio"] = double_bits(spec.get("keep_ratio"))
@@ -76,6 +78,7 @@ SPECS = {
     "chunk_kv_other_given_chunks": {"policy": "chunk_kv", "keep_ratio": 0.2, "chunk_starts": [0, 9]},
     "chunk_kv_groups": {"policy": "chunk_kv", "keep_ratio": 0.2, "groups": [{"first_layer": 0, "layer_count": 1, "leader": 0},
                                                                            {"first_layer": 1, "layer_count": 3}]},
+    "chunk_kv_profile": {"policy": "chunk_kv", "keep_ratio": 0.2, "profile": "llama \"8b\""},
     "chunk_kv_mass_zero": {"policy": "chunk_kv", "keep_ratio": 0.2, "min_retained_mass": 0.0},
     "chunk_kv_mass_minus_zero": {"policy": "chunk_kv", "keep_ratio": 0.2, "min_retained_mass": -0.0},
     "chunk_kv_label_is_external_only": {"policy": "chunk_kv", "keep_ratio": 0.2, "label": "mine"},

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 DEMO = Path(__file__).resolve().parent
+QUALITY = DEMO.parent
 
-sys.path[:0] = [str(DEMO), str(DEMO.parent / "model"), str(DEMO.parents[1] / "support")]
+sys.path[:0] = [str(DEMO), str(QUALITY / "model"), str(QUALITY / "support"), str(QUALITY.parent / "support")]
 
 
 @pytest.fixture(scope="session")

@@ -11,18 +11,19 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "model"))
+QUALITY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(QUALITY / "model"), str(QUALITY / "support")]
 
 import chunkkv
 import numpy as np
 
 import screen
 import trial
-from folder import FOLDER
 from llama import Llama
 from methods import FULL, METHODS, WINDOW_LENGTH
 from progress import Progress
 from prompts import make_prompt
+from served_model import identity
 from tokenizer import Tokenizer
 
 MAPPED_KEEP_RATIO = 0.2
@@ -33,7 +34,7 @@ class Demo:
     def __init__(self, client, length, seed):
         self.client, self.length, self.seed = client, length, seed
         self.llama, self.tokenizer = Llama(), Tokenizer()
-        self.model = trial.identity(self.llama, FOLDER / "model.safetensors")
+        self.model = identity(self.llama)
 
     def outcomes(self, prompt):
         """An Outcome for each of METHODS, and the prefill's milliseconds."""

@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("chunkkv", reason="the chunkkv package is not installed")
 
 import trial
-from folder import FOLDER
 from llama import Llama
 from methods import METHODS, WINDOW_LENGTH
 from prompts import make_prompt
+from served_model import identity
 from tokenizer import Tokenizer
 
 
@@ -39,7 +39,7 @@ class Lossless:
 def trials():
     """The client, the prompt, and an outcome by method."""
     llama, prompt, client = Llama(), make_prompt(256, seed=1), Lossless()
-    model = trial.identity(llama, FOLDER / "model.safetensors")
+    model = identity(llama)
     prefill = llama.prefill(prompt.tokens, WINDOW_LENGTH)
     return client, prompt, {method: trial.run(client, model, llama, Tokenizer(), prompt, prefill, method)
                             for method in METHODS}

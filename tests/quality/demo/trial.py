@@ -1,6 +1,5 @@
 """One prompt through the service: put, get, decode from what was served."""
 
-import hashlib
 import time
 
 import chunkkv
@@ -9,16 +8,7 @@ import numpy as np
 from methods import WINDOW_LENGTH
 from outcome import Outcome
 from prompts import ANSWER_LENGTH
-
-SCORED = {"chunk_kv", "snap_kv", "h2o"}
-
-
-def identity(llama, weights_file):
-    """The model as the service knows it; its revision is the weights' digest."""
-    return chunkkv.ModelIdentity(
-        name="passphrase-llama", revision=hashlib.sha256(weights_file.read_bytes()).hexdigest()[:16], kv_dtype="f32",
-        rope=f"theta={llama.config['rope_theta']}", layer_count=llama.layers, kv_head_count=llama.kv_heads,
-        key_head_size=llama.head_dim, value_head_size=llama.head_dim)
+from served_model import payload
 
 
 def specification(method, prompt):
@@ -26,13 +16,6 @@ def specification(method, prompt):
         return chunkkv.CompactionSpec(policy="full")
     return chunkkv.CompactionSpec(policy=method.policy, keep_ratio=method.keep_ratio, window_length=WINDOW_LENGTH,
                                   chunk_starts=prompt.chunk_starts if method.sentences else None)
-
-
-def payload(method, cache):
-    """A layer as it is sent: for H2O with the attention of all queries, else with the window's queries."""
-    if method.policy == "h2o":
-        return chunkkv.Layer(k=cache.k, v=cache.v, token_scores=cache.accumulated[:-WINDOW_LENGTH])
-    return chunkkv.Layer(k=cache.k, v=cache.v, queries=cache.queries if method.policy in SCORED else None)
 
 
 def timed(action):
@@ -45,8 +28,8 @@ def timed(action):
 def run(client, model, llama, tokenizer, prompt, prefill, method):
     """Outcome of `method`. The entry is deleted afterwards, so that the next method's put is not answered by it."""
     spec = specification(method, prompt)
-    stored, put_ms = timed(lambda: client.put(
-        model=model, tokens=prompt.tokens, layers=[payload(method, cache) for cache in prefill.layers], spec=spec))
+    layers = [payload(method.policy, cache, WINDOW_LENGTH) for cache in prefill.layers]
+    stored, put_ms = timed(lambda: client.put(model=model, tokens=prompt.tokens, layers=layers, spec=spec))
     entry, get_ms = timed(lambda: client.get(model=model, tokens=prompt.tokens, spec=spec))
     caches = [(layer.k, layer.v) for layer in entry.layers]
     answer, decode_ms = timed(

@@ -68,6 +68,7 @@ CompactionSpec SpecOf(const json& object) {
   for (const json& group : object.value("groups", json::array())) {
     spec.groups.push_back({group["first_layer"], group["layer_count"], group.value("leader", -1)});
   }
+  spec.profile = object.value("profile", "");
   spec.label = object.value("label", "");
   return spec;
 }

@@ -44,6 +44,8 @@ class UnaryCallTest : public testing::Test {
   const std::unique_ptr<Compactor> compactor_ = MakeCpuCompactor();
   StreamSlots streams_{8};
   SessionTable sessions_;
+  ScoreRecorder recorder_;
+  const ProfileTable profiles_;
   LoadRate load_rate_;
   const SingleTenant tenants_;
   Timers timers_{Clock::System()};
@@ -59,6 +61,8 @@ class UnaryCallTest : public testing::Test {
                       .timers = timers_,
                       .streams = streams_,
                       .sessions = sessions_,
+                      .recorder = recorder_,
+                      .profiles = profiles_,
                       .load_rate = load_rate_,
                       .tenants = tenants_,
                       .started_monotonic_ms = 0};

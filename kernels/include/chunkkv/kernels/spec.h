@@ -60,7 +60,8 @@ struct CompactionSpec {
   std::optional<int64_t> max_raised_tokens;  // default L
   std::vector<int32_t> chunk_starts;         // given chunks: ascending token positions from sink_tokens; empty: grid
   std::vector<ReuseGroup> groups;            // explicit groups with leaders; empty: runs of reuse_group layers
-  std::string label;                         // kExternal: the caller's method
+  std::string profile;  // name of a measured profile whose groups are meant: made explicit before a Plan is
+  std::string label;    // kExternal: the caller's method
 };
 
 }  // namespace chunkkv

@@ -65,6 +65,14 @@ class Client {
   // Blocks, calling `on_event` for each event until it returns false (then OK), the call is cancelled or it fails.
   absl::Status Watch(int64_t after_sequence, const std::function<bool(const WatchEvent&)>& on_event,
                      const CallOptions& options = {});
+  // Token scores of the next puts of one model whose every attention layer is scored. Blocks until `put_count` puts
+  // have come (OK) or the call fails or is cancelled. `on_recording`, if set, is called once puts are recorded;
+  // `on_skipped`, if set, when more were left out. Errors: INVALID_ARGUMENT (BAD_PUT_COUNT, MODEL_MISSING), DATA_LOSS
+  // (BAD_REPLY).
+  absl::Status RecordScores(const RecordRequest& request, const std::function<void(RecordedScores)>& on_put,
+                            const std::function<void()>& on_recording = nullptr,
+                            const std::function<void(const SkippedPuts&)>& on_skipped = nullptr,
+                            const CallOptions& options = {});
   absl::StatusOr<Capabilities> GetCapabilities(const CallOptions& options = {});
   absl::StatusOr<ServerStats> GetStats(const CallOptions& options = {});
 

@@ -294,6 +294,33 @@ struct WatchEvent {
   Removal removal = Removal::kNone;
 };
 
+// Whose puts are recorded, and how many.
+struct RecordRequest {
+  ModelRef model;
+  std::optional<Shard> shard;  // unset: the whole model
+  int32_t put_count = 1;       // in [1, 65536]
+};
+
+// What one put's choices were made from.
+struct RecordedScores {
+  CompactionSpec spec;  // as requested
+  int64_t token_count = 0;
+  std::vector<std::vector<float>> token_scores;  // [attention layers, tokens before the window], unpooled
+};
+
+// Puts that were left out of a recording, in all.
+struct SkippedPuts {
+  int64_t unscored = 0;  // some layer was not scored: reuse by leaders, or everything was kept
+  int64_t no_room = 0;   // the listener is behind, or the server's host tier is full
+};
+
+// A measured reuse profile that the server has loaded, and that a put of its model may name.
+struct LoadedProfile {
+  std::string name;
+  Bytes32 fingerprint{};
+  std::vector<ReuseGroup> groups;
+};
+
 struct Capabilities {
   std::string server_version;
   std::string protocol_version;
@@ -307,6 +334,7 @@ struct Capabilities {
   int32_t max_layer_count = 0;
   int32_t max_batch_items = 0;
   int32_t record_format_version = 0;
+  std::vector<LoadedProfile> profiles;
 };
 
 struct ServerStats {

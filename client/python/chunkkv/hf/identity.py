@@ -1,0 +1,55 @@
+"""A model's identity, from its config and its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+
+from ..errors import InvalidArgument
+from ..identity import ModelIdentity
+from .geometry import geometry_of, text_config
+
+_DTYPES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
+# What a config says that leaves K and V as they are.
+_COSMETIC = {"_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype", "use_cache",
+             "bos_token_id", "eos_token_id", "pad_token_id", "output_hidden_states", "output_attentions", "return_dict",
+             "id2label", "label2id", "tie_word_embeddings", "initializer_range", "task_specific_params", "model_type"}
+_SAMPLED_ELEMENTS = 256
+
+
+def identity_of(model: Any, *, name: str | None = None, revision: str | None = None) -> ModelIdentity:
+    """The same in every process that has the same weights and config, wherever they were loaded from.
+
+    name: the model type by default. revision: of the weights, adapters included; by default weights_digest(model).
+    Errors: Unimplemented (UNSUPPORTED_MODEL), InvalidArgument (BAD_DTYPE, WEIGHTS_ABSENT).
+    """
+    config, geometry = text_config(model), geometry_of(model)
+    if model.dtype not in _DTYPES:
+        raise InvalidArgument("BAD_DTYPE", f"the model computes in {model.dtype}; known are {[*_DTYPES]}")
+    settings = {key: value for key, value in config.to_diff_dict().items() if key not in _COSMETIC}
+    return ModelIdentity(
+        name=name or config.model_type, revision=revision or weights_digest(model), kv_dtype=_DTYPES[model.dtype],
+        layer_count=len(geometry.windows), kv_head_count=geometry.kv_head_count, key_head_size=geometry.key_head_size,
+        value_head_size=geometry.value_head_size,
+        rope=json.dumps(getattr(config, "rope_parameters", None), sort_keys=True, default=str),
+        extra={"config": hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()})
+
+
+def weights_digest(model: Any) -> str:
+    """Names, shapes and dtypes of all parameters, and 256 evenly spaced elements of each. Weights that differ in fewer
+    places than that finds need a revision of their own.
+
+    Errors: InvalidArgument (WEIGHTS_ABSENT) where they are not in this process.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        if parameter.is_meta:
+            raise InvalidArgument("WEIGHTS_ABSENT", f"{name} is not in this process: state the model's revision")
+        flat = parameter.detach().reshape(-1)
+        step = max(1, flat.numel() // _SAMPLED_ELEMENTS)
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        digest.update(flat[::step][:_SAMPLED_ELEMENTS].cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

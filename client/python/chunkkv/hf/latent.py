@@ -1,0 +1,27 @@
+"""Multi-head latent attention (DeepSeek) as attention over one KV head: the latents are its keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..errors import Unimplemented
+from .geometry import decoder_of
+
+
+def latent_queries(model: Any, layer: int, queries: torch.Tensor) -> torch.Tensor:
+    """Queries [w, H, nope + rope] as they meet [latent, rotated keys]: [w, H, latent + rope] in float32.
+
+    q_nope . (W_k c) = (W_k^T q_nope) . c, W_k being the layer's kv_b_proj up to nope.
+    Errors: Unimplemented (UNSUPPORTED_MODEL).
+    """
+    attention = next((module for module in decoder_of(model).modules()
+                      if getattr(module, "layer_idx", None) == layer and hasattr(module, "kv_b_proj")), None)
+    if attention is None:
+        raise Unimplemented("UNSUPPORTED_MODEL", f"layer {layer} has no kv_b_proj that expands its latents")
+    heads, nope = queries.shape[1], attention.qk_nope_head_dim
+    weight = attention.kv_b_proj.weight.detach().float()
+    expand = weight.view(heads, -1, weight.shape[1])[:, :nope]
+    content = torch.einsum("whn,hnc->whc", queries[..., :nope].float(), expand)
+    return torch.cat([content, queries[..., nope:].float()], -1)
