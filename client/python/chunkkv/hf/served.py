@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,7 @@ class Served:
         first = torch.tensor([row.next_position for row in self.rows], device=ids.device) + grown
         inputs = {"input_ids": ids, "position_ids": first[:, None] + torch.arange(ids.shape[1], device=ids.device),
                   self.cache_argument: self.cache}
-        if not bool(self.attention_mask.all()):
+        if self._is_padded:
             inputs["attention_mask"] = _extended(self.attention_mask, grown + ids.shape[1])
         return inputs
 
@@ -73,6 +74,10 @@ class Served:
             raise InvalidArgument("CACHE_HAS_GROWN", "generate goes on after a cache as it was loaded")
         return {"input_ids": torch.cat([self.tokens.to(ids.device), ids], 1),
                 "attention_mask": _extended(self.attention_mask, ids.shape[1]), self.cache_argument: self.cache}
+
+    @functools.cached_property
+    def _is_padded(self) -> bool:
+        return not bool(self.attention_mask.all())
 
     def _new_ids(self, input_ids: Any) -> torch.Tensor:
         ids = torch.as_tensor(input_ids, device=self.attention_mask.device)
