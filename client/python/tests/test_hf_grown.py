@@ -63,6 +63,21 @@ def test_what_generate_has_said_is_put_back(client):
     assert (again.next_position, again.row_count) == (LENGTH + 6, served.row_count + 6)
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_generate_takes_turns(client, name):
+    model, tokens, question = make_model(name), make_tokens(LENGTH, seed=6), make_tokens(4, seed=1)
+    put_prompt(client, model, tokens)
+    served, by_hand = (chunkkv.hf.load(client, model, tokens, spec=COMPACT) for _ in range(2))
+    options = {"do_sample": False, "max_new_tokens": 6}
+    said = chunkkv.hf.generate(model, served, [5], **options)
+    following = torch.cat([torch.tensor([[5]]), said, question], 1)
+    answer = chunkkv.hf.generate(model, served, following, **options)
+    logits = decode_served(model, by_hand, torch.cat([following, answer], 1))
+    assert answer.tolist() == logits[:, -7:-1].argmax(-1).tolist()
+    with pytest.raises(chunkkv.InvalidArgument, match="NO_NEW_TOKEN"):
+        chunkkv.hf.generate(model, served, following, **options)
+
+
 def test_a_grown_full_cache_is_put_as_full(client):
     model, tokens, said = make_model("llama"), make_tokens(LENGTH, seed=2), make_tokens(GROWN)
     cache = put_prompt(client, model, tokens, chunkkv.CompactionSpec("full"))

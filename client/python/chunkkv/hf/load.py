@@ -58,8 +58,9 @@ def load_batch(client: Client, model: Any, prompts: Sequence[Any], *, identity: 
 def generate(model: Any, served: Served, input_ids: Any, **options: Any) -> torch.Tensor:
     """model.generate on from a loaded cache. Returns the new tokens alone, [batch, new].
 
-    input_ids: as Served.forward_inputs has them, at least one token a row: the first that the prefill gave, or the next
-    turn. options: of generate; for beams, or several sequences a prompt, the cache is repeated.
+    input_ids: [batch, new], or [new] of a single prompt: what follows the prompt, at least one token: the first that
+    the prefill gave. In later turns: all that has followed so far, with at least one token that the cache has not seen.
+    options: of generate; for beams, or several sequences a prompt, the cache is repeated.
     """
     inputs = served.generate_inputs(input_ids)
     config = options.get("generation_config") or model.generation_config
