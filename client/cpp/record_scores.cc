@@ -18,9 +18,12 @@ static_assert(std::endian::native == std::endian::little, "scores are taken as t
 class ArrivingPut {
  public:
   absl::Status Begin(const v1::RecordScoresResponse::RecordedPut& put) {
-    if (IsOpen() || put.layer_count() < 1 || put.score_count() < 1) return BadReply("scores out of turn");
+    if (IsOpen() || put.layer_count() < 1 || put.score_count() < 1 || put.layers_size() != put.layer_count()) {
+      return BadReply("scores out of turn");
+    }
     scores_.spec = FromProto(put.spec());
     scores_.token_count = put.token_count();
+    scores_.layers.assign(put.layers().begin(), put.layers().end());
     layer_count_ = put.layer_count();
     score_count_ = put.score_count();
     return absl::OkStatus();

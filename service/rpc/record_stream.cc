@@ -76,7 +76,8 @@ bool RecordStream::BeginPut() {
   v1::RecordScoresResponse::RecordedPut* const put = response.mutable_put();
   ToWire(put_->spec, put->mutable_spec());
   put->set_token_count(put_->token_count);
-  put->set_layer_count(put_->layer_count);
+  put->set_layer_count(LayerCount());
+  put->mutable_layers()->Add(put_->layers.begin(), put_->layers.end());
   put->set_score_count(put_->past_length);
   Send(response);
   return true;
@@ -93,7 +94,7 @@ void RecordStream::SendScores() {
   next_token_ += static_cast<int64_t>(scores.size());
   if (next_token_ < put_->past_length) return;
   next_token_ = 0;
-  if (++next_layer_ < put_->layer_count) return;
+  if (++next_layer_ < LayerCount()) return;
   put_ = nullptr;
   if (--puts_left_ == 0) End(absl::OkStatus());
 }

@@ -23,6 +23,7 @@ class RecordStream final : public EventStream {
   // Takes the next put; false where there is none.
   bool BeginPut();
   void SendScores();
+  int32_t LayerCount() const { return static_cast<int32_t>(put_->layers.size()); }
 
   std::shared_ptr<ScoreRecording> recording_;
   ScoreRecording::Skipped told_;

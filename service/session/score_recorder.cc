@@ -111,8 +111,9 @@ std::unique_ptr<PutScores> ScoreRecorder::BeginPut(const PutRequest& request, co
   record.spec = request.spec;
   record.token_count = request.token_count;
   record.past_length = put.plan.past_length;
-  record.layer_count = static_cast<int32_t>(put.plan.layers.size());
-  const int64_t size_bytes = CheckedProduct({record.layer_count, record.past_length, sizeof(float)});
+  record.layers = put.layer_of_attention;
+  const int64_t size_bytes =
+      CheckedProduct({static_cast<int64_t>(record.layers.size()), record.past_length, sizeof(float)});
   absl::StatusOr<BudgetShare> share = store.Reserve(Buffer::ChargedBytes(size_bytes));
   if (!share.ok()) return skip(&ScoreRecording::Skipped::no_room);
   absl::StatusOr<Buffer> scores = Buffer::Allocate(size_bytes, *std::move(share));

@@ -28,8 +28,8 @@ struct RecordedPut {
   CompactionSpec spec;  // as requested
   int64_t token_count = 0;
   int64_t past_length = 0;
-  int32_t layer_count = 0;  // attention layers
-  Buffer token_scores;      // float32 [layer_count, past_length], unpooled
+  std::vector<int32_t> layers;  // of the shard: those that attend, in order
+  Buffer token_scores;          // float32 [layers, past_length], unpooled
   absl::Span<float> Layer(int32_t layer);
   absl::Span<const float> Layer(int32_t layer) const;
 };

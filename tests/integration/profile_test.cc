@@ -33,7 +33,10 @@ ReuseProfile Profile(const std::string& name = "measured") {
 
 class ProfileFolder {
  public:
-  ProfileFolder() : path_(std::filesystem::path(testing::TempDir()) / "profiles") {
+  // Tests run at the same time: each has a folder of its own.
+  ProfileFolder()
+      : path_(std::filesystem::path(testing::TempDir()) /
+              testing::UnitTest::GetInstance()->current_test_info()->name()) {
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }

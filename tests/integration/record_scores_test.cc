@@ -1,4 +1,5 @@
 // RecordScores tells the token scores of coming puts, of the caller's model, and of nothing else.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -78,6 +79,7 @@ PutRequest ScoredRequest(uint8_t key = 1) {
 std::vector<std::vector<float>> SentScores(const Prompt& prompt) {
   std::vector<std::vector<float>> layers;
   for (const PromptLayer& layer : prompt) {
+    if (layer.token_scores.empty()) continue;  // VERBATIM
     std::vector<float>& scores = layers.emplace_back(layer.token_scores.size() / sizeof(float));
     std::memcpy(scores.data(), layer.token_scores.data(), layer.token_scores.size());
   }
@@ -86,8 +88,11 @@ std::vector<std::vector<float>> SentScores(const Prompt& prompt) {
 
 TEST(RecordScoresTest, TellsTheScoresOfAsManyPutsAsWereAskedFor) {
   TestServer server;
-  const PutRequest first = ScoredRequest(1);
-  const PutRequest second = ScoredRequest(2);
+  PutRequest first = ScoredRequest(1);
+  first.layout = {AttentionLayers(0, 1), VerbatimLayers(1, 1), AttentionLayers(2, 2)};
+  first.model.layer_count = first.shard.layer_count = 4;
+  PutRequest second = first;
+  second.key.fill(2);
   Recorder recorder(server, RequestFor(first, 2));
   ASSERT_TRUE(recorder.IsRecording());
   const Prompt prompt = MakePrompt(first, 1);
@@ -98,7 +103,7 @@ TEST(RecordScoresTest, TellsTheScoresOfAsManyPutsAsWereAskedFor) {
   v1::RecordScoresResponse::RecordedPut put;
   EXPECT_EQ(recorder.NextPut(&put), SentScores(prompt));
   EXPECT_EQ(put.token_count(), first.token_count);
-  EXPECT_EQ(put.layer_count(), 3);
+  EXPECT_THAT(put.layers(), testing::ElementsAre(0, 2, 3));
   EXPECT_EQ(put.spec().max_tokens(), *first.spec.max_tokens);
   EXPECT_EQ(recorder.NextPut(), SentScores(other));
   EXPECT_FALSE(recorder.Next().has_value());

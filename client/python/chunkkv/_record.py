@@ -34,11 +34,12 @@ def record_call(*, model: Model, puts: int, shard: Shard = Shard(), timeout: flo
 
 @dataclass(frozen=True, eq=False)
 class RecordedPut:
-    """What a put's choices were made from. spec: as requested. token_scores: float32 [layers, P], unpooled, of each
-    attention layer over the tokens before the window."""
+    """What a put's choices were made from. spec: as requested. layers: those of the shard that attend. token_scores:
+    float32 [layers, P], unpooled, over the tokens before the window."""
 
     spec: CompactionSpec
     token_count: int
+    layers: tuple[int, ...]
     token_scores: Array
 
 
@@ -86,5 +87,5 @@ class RecordReader:
         if scores.size != put.layer_count * put.score_count:
             raise DataLoss("MALFORMED_REPLY", "more scores than were announced")
         self._put, self._pieces = None, []
-        return RecordedPut(CompactionSpec.from_wire(put.spec), put.token_count,
+        return RecordedPut(CompactionSpec.from_wire(put.spec), put.token_count, tuple(put.layers),
                            scores.reshape(put.layer_count, put.score_count))

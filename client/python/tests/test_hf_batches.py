@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import chunkkv.hf  # noqa: E402
+import transformers  # noqa: E402
 from hf_models import cache_name, decode_served, make_model, make_tokens, padded, prefill  # noqa: E402
 
 W, STEPS = 8, 12
@@ -51,6 +52,24 @@ def test_a_row_that_was_put_in_a_batch_is_the_prompt_put_alone(client, name, sid
             assert row.positions.tolist() == alone.positions.tolist()
             assert abs(row.k - alone.k).max() < 1e-5
             assert alone.v is None or abs(row.v - alone.v).max() < 1e-5
+
+
+def test_what_generate_left_behind_is_put_with_the_tokens_it_made(client):
+    model, (tokens, mask) = make_model("qwen3"), padded(prompts_of(seed=7), "left")
+    cache = transformers.DynamicCache(config=model.config)
+    with chunkkv.hf.capture_queries(model, W) as window:
+        output = model.generate(tokens, attention_mask=mask, do_sample=False, max_new_tokens=5,
+                                **{cache_name(model): cache})
+    read = output[:, :-1]
+    mask = torch.cat([mask, mask.new_ones(len(mask), 4)], 1)
+    chunkkv.hf.put_batch(client, model, read, cache, window, RATIO, attention_mask=mask)
+    by_itself = chunkkv.hf.identity_of(model, revision="alone")
+    conversations = [row[real] for row, real in zip(read, mask.bool())]
+    put_each(client, model, conversations, RATIO, by_itself)
+    for conversation in conversations:
+        ours, alone = (chunkkv.hf.load(client, model, conversation, spec=RATIO, identity=identity)
+                       for identity in (None, by_itself))
+        assert [each.tolist() for each in ours.positions] == [each.tolist() for each in alone.positions]
 
 
 @pytest.mark.parametrize("name", ["gemma3", "gpt-oss"])

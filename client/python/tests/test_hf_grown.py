@@ -1,5 +1,7 @@
 """Caches that a conversation has grown, put back with policy external and decoded on."""
 
+import copy
+
 import chunkkv
 import numpy as np
 import pytest
@@ -61,6 +63,21 @@ def test_what_generate_has_said_is_put_back(client):
     assert (again.next_position, again.row_count) == (LENGTH + 6, served.row_count + 6)
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_generate_takes_turns(client, name):
+    model, tokens, question = make_model(name), make_tokens(LENGTH, seed=6), make_tokens(4, seed=1)
+    put_prompt(client, model, tokens)
+    served, by_hand = (chunkkv.hf.load(client, model, tokens, spec=COMPACT) for _ in range(2))
+    options = {"do_sample": False, "max_new_tokens": 6}
+    said = chunkkv.hf.generate(model, served, [5], **options)
+    following = torch.cat([torch.tensor([[5]]), said, question], 1)
+    answer = chunkkv.hf.generate(model, served, following, **options)
+    logits = decode_served(model, by_hand, torch.cat([following, answer], 1))
+    assert answer.tolist() == logits[:, -7:-1].argmax(-1).tolist()
+    with pytest.raises(chunkkv.InvalidArgument, match="NO_NEW_TOKEN"):
+        chunkkv.hf.generate(model, served, following, **options)
+
+
 def test_a_grown_full_cache_is_put_as_full(client):
     model, tokens, said = make_model("llama"), make_tokens(LENGTH, seed=2), make_tokens(GROWN)
     cache = put_prompt(client, model, tokens, chunkkv.CompactionSpec("full"))
@@ -96,6 +113,22 @@ def test_rows_of_a_loaded_batch_are_put_back(client):
             assert theirs.tolist() == [*ours, *range(len(prompt), len(prompt) + GROWN)]
         torch.testing.assert_close(decode_served(model, again, following), decode_served(model, alone, following),
                                    atol=1e-4, rtol=0)
+
+
+def test_a_full_row_of_a_mixed_batch_is_still_full(client):
+    model, full = make_model("llama"), chunkkv.CompactionSpec("full")
+    prompts = [make_tokens(length, seed=length)[0] for length in (LENGTH, 50)]
+    for prompt, spec in zip(prompts, (COMPACT, full)):
+        put_prompt(client, model, prompt[None], spec)
+    served = chunkkv.hf.load_batch(client, model, prompts, spec=[COMPACT, full])
+    said = make_tokens(GROWN, batch=2)
+    decode_served(model, served, said)
+    mask = torch.cat([served.attention_mask, torch.ones_like(said)], 1)
+    grown, cache = torch.cat([served.tokens, said], 1), copy.deepcopy(served.cache)
+    cache.batch_select_indices(torch.tensor([1]))
+    chunkkv.hf.put_batch(client, model, grown[1:], cache, None, full, attention_mask=mask[1:])
+    again = chunkkv.hf.load(client, model, torch.cat([prompts[1], said[1]]))
+    assert again.row_count == again.next_position == 50 + GROWN
 
 
 def test_layers_of_a_group_share_their_list(client):

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import chunkkv
@@ -80,7 +81,11 @@ def test_a_prompt_as_long_as_the_window_is_kept_whole(client):
 
 
 def test_loading_waits_for_the_prefill(client):
-    model = make_model("llama")
+    model, tokens = make_model("llama"), make_tokens(LENGTH, seed=98)
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(chunkkv.hf.load, client, model, tokens, spec=COMPACT, wait_seconds=60)
+        put_prompt(client, model, tokens, COMPACT)
+        assert loading.result().next_position == LENGTH
     with pytest.raises(chunkkv.NotFound):
         chunkkv.hf.load(client, model, make_tokens(LENGTH, seed=99), wait_seconds=0.1)
 
@@ -98,7 +103,7 @@ def test_the_rotation_of_other_models_is_measured_too(client, prefix, differing,
     config = getattr(transformers, f"{prefix}Config")(**{**SIZES, **differing})
     torch.manual_seed(7)
     model, tokens = getattr(transformers, f"{prefix}ForCausalLM")(config).eval(), make_tokens(LENGTH)
-    ropes = chunkkv.hf.measured_ropes(model, LENGTH)
+    ropes = chunkkv.hf.measured_ropes(model)
     rotates = differing.get("no_rope_layers", [1, 1, 1])
     assert [rope is not None for rope in ropes] == [bool(each) for each in rotates]
     assert {(rope.pairing, 2 * len(rope.inv_freq)) for rope in ropes if rope} == {(pairing, rotary_dims)}
@@ -163,6 +168,31 @@ def test_caches_and_models_that_hold_more_than_keys_and_values_are_refused(clien
         chunkkv.hf.identity_of(encoder_decoder)
     with pytest.raises(chunkkv.Unimplemented, match="UNSUPPORTED_MODEL"):
         chunkkv.hf.capture_queries(encoder_decoder, W).__enter__()
+
+
+def test_a_model_with_an_attention_of_its_own_is_stored_whole_and_cannot_be_scored(client):
+    sizes = {"vocab_size": 128, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "initializer_range": 0.1, "multi_query": False}
+    torch.manual_seed(7)
+    model, tokens = transformers.FalconForCausalLM(transformers.FalconConfig(**sizes)).eval(), make_tokens(LENGTH)
+    cache, _ = put_prompt(client, model, tokens, FULL)
+    following = make_tokens(8)
+    torch.testing.assert_close(decode_served(model, chunkkv.hf.load(client, model, tokens), following),
+                               decode(model, cache, following, LENGTH), atol=1e-5, rtol=0)
+    with chunkkv.hf.capture_queries(model, W) as window:
+        cache, _ = prefill(model, tokens)
+    refused(client, "WINDOW_MISSING.*attention interface", model, tokens, cache, window)
+
+
+def test_learned_positions_are_no_rotation(client):
+    sizes = {"vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_head": 4, "initializer_range": 0.1}
+    torch.manual_seed(7)
+    model, tokens = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes)).eval(), make_tokens(LENGTH)
+    put_prompt(client, model, tokens, COMPACT)
+    assert chunkkv.hf.measured_ropes(model) == (None, None)
+    assert chunkkv.hf.load(client, model, tokens, spec=COMPACT).row_count == 18
+    with pytest.raises(chunkkv.FailedPrecondition):
+        chunkkv.hf.load(client, model, tokens, spec=COMPACT, positions="contiguous")
 
 
 def test_a_cache_of_another_shape_than_the_config_says_is_refused(client):

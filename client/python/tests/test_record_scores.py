@@ -27,6 +27,7 @@ def test_scores_are_those_that_the_puts_were_made_from(client):
         client.put(model=name, tokens=tokens(LENGTH) + 1, layers=layers(second), spec=SPEC)
         puts = list(recording)
     assert [put.token_count for put in puts] == [LENGTH, LENGTH] and puts[0].spec == SPEC
+    assert puts[0].layers == tuple(range(count))
     assert np.array_equal(puts[0].token_scores, first) and np.array_equal(puts[1].token_scores, second)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import comb, sqrt
+from statistics import fmean, stdev
 
 NORMAL_975 = 1.959963984540054
 
@@ -22,6 +23,15 @@ def mcnemar(only_first, only_second):
     discordant = only_first + only_second
     tail = sum(comb(discordant, count) for count in range(min(only_first, only_second) + 1))
     return min(1.0, 2 * tail / 2**discordant)
+
+
+def mean_difference(first, second):
+    """Mean of first - second over the same two prompts or more, and its 95 % interval (low, high) by the normal
+    distribution."""
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean = fmean(differences)
+    half = NORMAL_975 * stdev(differences) / sqrt(len(differences))
+    return mean, mean - half, mean + half
 
 
 @dataclass(frozen=True)

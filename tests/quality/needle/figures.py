@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from needle.estimates import Paired, wilson
+from needle.estimates import Paired, mean_difference, wilson
 from prompts import ANSWER_LENGTH
 
 DIGITS = 6
@@ -43,6 +43,13 @@ class Figures:
         paired = Paired.of(*exact)
         return {"against": second.name, "only_this": paired.only_first, "only_against": paired.only_second,
                 "difference": _rounded(paired.difference), "p": float(f"{paired.p:.3g}")}
+
+    def similarity(self, first, second):
+        """How much more similar adjacent groups' kept past is in `first` than in `second`: mean over the prompts of the
+        difference of their mean Jaccard."""
+        means = ([np.mean(trial["jaccard"]) for trial in self._ledger.of(cell, self._prompts)]
+                 for cell in (first, second))
+        return dict(zip(("difference", "low", "high"), map(_rounded, mean_difference(*means))))
 
     def sweep(self, sweep):
         points = [{"panel": point.panel, "series": point.series, "x": point.x, "cell": point.cell.name,

@@ -54,6 +54,8 @@ def parse(arguments):
                        help="a reuse profile's JSON, compared with no reuse")
     reuse.add_argument("--groups", type=parse_groups, help="the same in words: 0-1:1,2-2 (0-1:+ where all choose)")
     options = parser.parse_args(arguments)
+    if options.prompts < 2:
+        parser.error("--prompts: two at least")
     options.command = shlex.join(["python", "tests/quality/needle/run.py", *arguments])
     return options
 

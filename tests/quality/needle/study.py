@@ -84,6 +84,10 @@ class Study:
             "cells": {cell.name: figures.cell(cell) for cell in cells}, "heat": self._heat(),
             "confirmation": [self._confirmation(length) for length in (options.length, options.length // 2)],
             "kvpress_agreement": self._agreement() if with_kvpress else None,
+            "above_snap_kv": [
+                {"series": series, "keep_ratio": keep,
+                 **figures.similarity(sweeps.POLICIES[series](keep), sweeps.POLICIES[sweeps.SNAP_KV](keep))}
+                for keep in sweeps.KEEP_RATIOS for series in (sweeps.SENTENCES, sweeps.GRID)],
             "recommendation": recommendation(figures)}
         self._write_times(ledger)
         return {"verdicts": verdicts(results), **results}

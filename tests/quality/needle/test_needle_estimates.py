@@ -1,8 +1,10 @@
 """Intervals and tests against values worked out elsewhere."""
 
+from math import sqrt
+
 import pytest
 
-from needle.estimates import Paired, mcnemar, wilson
+from needle.estimates import Paired, mcnemar, mean_difference, wilson
 
 
 @pytest.mark.parametrize("successes, trials, low, high", [
@@ -31,3 +33,10 @@ def test_pairs_are_counted_by_prompt():
 def test_cells_of_different_prompts_are_not_compared():
     with pytest.raises(ValueError):
         Paired.of([True], [True, False])
+
+
+def test_mean_differences_have_the_interval_of_their_spread():
+    """Differences 1, 2, 3, 4: mean 2.5, standard error sqrt(5 / 3) / 2."""
+    half = 1.959964 * sqrt(5 / 3) / 2
+
+    assert mean_difference([1, 3, 3, 5], [0, 1, 0, 1]) == pytest.approx((2.5, 2.5 - half, 2.5 + half), abs=1e-6)

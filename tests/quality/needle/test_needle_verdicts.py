@@ -28,6 +28,8 @@ def results():
     points = [{"series": series, "x": f"{keep:.0%}", **({"paired": paired} if series != SENTENCES else {})}
               for series in POLICIES for keep in KEEP_RATIOS]
     return {"settings": {"length": 1024, "window_length": 8}, "cells": cells, "kvpress_agreement": None,
+            "above_snap_kv": [{"series": series, "keep_ratio": keep, "difference": 0.2, "low": 0.15, "high": 0.25}
+                              for keep in KEEP_RATIOS for series in (SENTENCES, GRID)],
             "sweeps": [{"name": "keep", "points": points}], "heat": None}
 
 
@@ -59,14 +61,21 @@ def test_a_better_baseline_anywhere_is_named(results):
         "keep 50%", "heat map, 512 tokens, depth 90%, keep 20%"]
 
 
-def test_one_less_similar_pair_is_named_and_a_lower_mean_fails(results):
-    name = POLICIES[GRID](0.1).name
-    results["cells"][name]["jaccard"] = [0.05, 0.4]
+def test_a_less_similar_pair_is_named(results):
+    results["cells"][POLICIES[GRID](0.1).name]["jaccard"] = [0.05, 0.4]
     verdict = verdicts.adjacent_similarity(results)
-    assert verdict["holds"] and verdict["against"] == [f"keep 10%, layers 0 and 1: {GRID} 0.050, {SNAP_KV} 0.100"]
 
-    results["cells"][name]["jaccard"] = [0.05, 0.2]
-    assert not verdicts.adjacent_similarity(results)["holds"]
+    assert verdict["holds"]
+    assert verdict["against"] == [f"keep 10%, layers 0 and 1 alone: {GRID} 0.050, {SNAP_KV} 0.100"]
+
+
+@pytest.mark.parametrize("keep, holds", [(0.2, False), (0.5, True)])
+def test_a_difference_that_may_be_none_fails_where_it_is_claimed(results, keep, holds):
+    next(each for each in results["above_snap_kv"] if each["keep_ratio"] == keep)["low"] = -0.01
+    verdict = verdicts.adjacent_similarity(results)
+
+    assert verdict["holds"] == holds
+    assert len(verdict["against"]) == 1 and verdict["against"][0].startswith(f"keep {keep:.0%}: {SENTENCES} 0.350")
 
 
 def test_chance_is_that_of_two_random_choices():

@@ -524,6 +524,50 @@ TEST_F(ClientTest, WatchesWhatIsStoredAndRemoved) {
   EXPECT_EQ(removed, before.entry_id);
 }
 
+TEST_F(ClientTest, RecordsTheScoresThatPutsChoseBy) {
+  const ToyCache cache(kTokens);
+  const PutRequest request = cache.Request(Policy::kChunkKv);
+  std::vector<RecordedScores> recorded;
+  std::vector<int64_t> unscored;
+  RecordRequest record;
+  record.model = request.model;
+  const absl::Status status = client_->RecordScores(
+      record, [&](RecordedScores scores) { recorded.push_back(std::move(scores)); },
+      [&] {
+        PutRequest leaders = request;
+        leaders.spec.reuse_group = 3;
+        Put(cache, leaders);
+        Put(cache, request);
+      },
+      [&](const SkippedPuts& skipped) { unscored.push_back(skipped.unscored); });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_THAT(unscored, ElementsAre(1));
+  ASSERT_THAT(recorded, SizeIs(1));
+  EXPECT_EQ(recorded[0].token_count, kTokens);
+  EXPECT_THAT(recorded[0].layers, ElementsAre(0, 1, 3));
+
+  // What was kept holds the share of them that the entry says.
+  const CachedEntry entry = Get(RequestFor(request, Accept::Spec(request.spec)));
+  ASSERT_THAT(entry.header.outcome.retained_mass, SizeIs(3));
+  for (size_t i = 0; i < recorded[0].layers.size(); ++i) {
+    const std::vector<float>& scores = recorded[0].token_scores[i];
+    ASSERT_EQ(static_cast<int64_t>(scores.size()), kTokens - cache.window_length);
+    double kept = 0;
+    for (const int32_t position : entry.PositionsOf(recorded[0].layers[i])) {
+      if (position < static_cast<int32_t>(scores.size())) kept += scores[position];
+    }
+    EXPECT_NEAR(kept / std::accumulate(scores.begin(), scores.end(), 0.0), entry.header.outcome.retained_mass[i].mass,
+                1e-5);
+  }
+}
+
+TEST_F(ClientTest, RefusesToRecordAModelThatNobodyKnows) {
+  RecordRequest record;
+  record.model = Bytes32{1};
+  const absl::Status status = client_->RecordScores(record, [](const RecordedScores&) {});
+  EXPECT_EQ(StatusReason(status), "MODEL_MISSING");
+}
+
 TEST_F(ClientTest, TellsWhatTheServerCanAndHolds) {
   const auto capabilities = client_->GetCapabilities();
   ASSERT_TRUE(capabilities.ok()) << capabilities.status();

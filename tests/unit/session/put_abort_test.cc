@@ -114,6 +114,7 @@ TEST(PutAbortTest, FreesItsMemoryOnTheExecutorBeforeOtherWork) {
     EntryStore store(StoreOptions(), clock);
     const auto compactor = MakeReferenceCompactor();
     RecordingListener listener;
+    std::atomic<bool> is_busy{false};
     std::atomic<bool> may_go_on{false};
     int64_t left_bytes = -1;
     {
@@ -123,7 +124,12 @@ TEST(PutAbortTest, FreesItsMemoryOnTheExecutorBeforeOtherWork) {
       ASSERT_TRUE(session->OpenStream().ok());
       const auto rows = session->PlacePart(0, RowsHeader(request, 0, 0, 0, 96), [] {});
       ASSERT_TRUE(rows.ok());
-      executor.Post([&] { may_go_on.wait(false); });
+      executor.Post([&] {
+        is_busy = true;
+        is_busy.notify_all();
+        may_go_on.wait(false);
+      });
+      is_busy.wait(false);
       executor.Post([&] { left_bytes = store.Stats().used_bytes; });
       ASSERT_TRUE(session->FinishPart(rows->ticket, true).ok());
       session->Abort(absl::CancelledError("the client is gone"));

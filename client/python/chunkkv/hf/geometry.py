@@ -73,6 +73,14 @@ def decoder_of(model: Any) -> Any:
     return model.get_decoder()
 
 
+def layer_devices(model: Any) -> list[Any]:
+    """The device of each layer's weights; that of the embeddings where modules do not tell their layer."""
+    found = {module.layer_idx: next(module.parameters()).device for module in decoder_of(model).modules()
+             if isinstance(getattr(module, "layer_idx", None), int) and any(True for _ in module.parameters())}
+    default = model.get_input_embeddings().weight.device
+    return [found.get(layer, default) for layer in range(text_config(model).num_hidden_layers)]
+
+
 def cache_argument(module: Any) -> str:
     """What the module's forward calls its cache: `past_key_values`, or `cache` since transformers 5.2x."""
     return "cache" if "cache" in inspect.signature(type(module).forward).parameters else "past_key_values"

@@ -16,7 +16,7 @@ _DTYPES = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
 # What a config says that leaves K and V as they are.
 _COSMETIC = {"_name_or_path", "architectures", "transformers_version", "dtype", "torch_dtype", "use_cache",
              "bos_token_id", "eos_token_id", "pad_token_id", "output_hidden_states", "output_attentions", "return_dict",
-             "id2label", "label2id", "tie_word_embeddings", "initializer_range", "task_specific_params", "model_type"}
+             "id2label", "label2id", "tie_word_embeddings", "initializer_range", "task_specific_params"}
 _SAMPLED_ELEMENTS = 256
 
 
@@ -39,17 +39,19 @@ def identity_of(model: Any, *, name: str | None = None, revision: str | None = N
 
 
 def weights_digest(model: Any) -> str:
-    """Names, shapes and dtypes of all parameters, and 256 evenly spaced elements of each. Weights that differ in fewer
-    places than that finds need a revision of their own.
+    """Names, shapes and dtypes of all tensors of the model's state, and 256 evenly spaced elements of each. Weights
+    that differ in fewer places than that finds need a revision of their own.
 
     Errors: InvalidArgument (WEIGHTS_ABSENT) where they are not in this process.
     """
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        if parameter.is_meta:
+    for name, tensor in sorted(model.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if tensor.is_meta:
             raise InvalidArgument("WEIGHTS_ABSENT", f"{name} is not in this process: state the model's revision")
-        flat = parameter.detach().reshape(-1)
+        flat = tensor.detach().reshape(-1)
         step = max(1, flat.numel() // _SAMPLED_ELEMENTS)
-        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(flat[::step][:_SAMPLED_ELEMENTS].cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

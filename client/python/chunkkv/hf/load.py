@@ -16,7 +16,7 @@ from ..identity import ModelIdentity
 from ..results import Entry, EntryHeader
 from ..spec import CompactionSpec
 from .cache import CompactLayer
-from .geometry import CacheGeometry, cache_argument, decoder_of, geometry_of, text_config
+from .geometry import CacheGeometry, cache_argument, decoder_of, geometry_of, layer_devices, text_config
 from .identity import identity_of
 from .served import Served, ServedRow
 
@@ -58,8 +58,9 @@ def load_batch(client: Client, model: Any, prompts: Sequence[Any], *, identity: 
 def generate(model: Any, served: Served, input_ids: Any, **options: Any) -> torch.Tensor:
     """model.generate on from a loaded cache. Returns the new tokens alone, [batch, new].
 
-    input_ids: as Served.forward_inputs has them, at least one token a row: the first that the prefill gave, or the next
-    turn. options: of generate; for beams, or several sequences a prompt, the cache is repeated.
+    input_ids: [batch, new], or [new] of a single prompt: what follows the prompt, at least one token: the first that
+    the prefill gave. In later turns: all that has followed so far, with at least one token that the cache has not seen.
+    options: of generate; for beams, or several sequences a prompt, the cache is repeated.
     """
     inputs = served.generate_inputs(input_ids)
     config = options.get("generation_config") or model.generation_config
@@ -78,6 +79,7 @@ class _Batch:
 
     def __init__(self, model: Any, geometry: CacheGeometry, ids: list[torch.Tensor], entries: list[Entry]):
         self._model, self._geometry, self._ids, self._entries = model, geometry, ids, entries
+        self._devices = layer_devices(model)
         self._rows = tuple(self._served_row(entry) for entry in entries)
         hidden = [row.next_position - row.row_count for row in self._rows]
         self._most_rows = max(row.row_count for row in self._rows)
@@ -132,7 +134,7 @@ class _Batch:
             keys, values = keys.split([self._geometry.latent_size, keys.shape[-1] - self._geometry.latent_size], -1)
         else:
             values = self._padded([entry.layers[index].v.transpose(0, 1) for entry in self._entries], self._most_rows)
-        keys, values = self._placed(index, keys), self._placed(index, values)
+        keys, values = keys.to(self._devices[index]), values.to(self._devices[index])
         if self._columns == self._most_rows:
             return _filled(DynamicLayer(), keys, values)
         positions = torch.full((len(self._rows), self._most_rows), -1)
@@ -143,7 +145,7 @@ class _Batch:
     def _sliding(self, index: int, layer: Any) -> Any:
         rows = [_verbatim_rows(entry.layers[index].tensors or {}, self._model.dtype) for entry in self._entries]
         most = min(self._columns, layer.sliding_window - 1)
-        keys, values = (self._placed(index, self._padded([each[part] for each in rows], most)) for part in (0, 1))
+        keys, values = (self._padded([each[part] for each in rows], most).to(self._devices[index]) for part in (0, 1))
         layer.cumulative_length = self._columns
         return _filled(layer, keys, values)
 
@@ -155,11 +157,6 @@ class _Batch:
         for target, source in zip(padded, rows):
             target[:, most - source.shape[1]:] = source
         return padded
-
-    def _placed(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
-        """On the device of the layer's weights."""
-        decoder = decoder_of(self._model)
-        return tensor.to(next(decoder.layers[index].parameters()).device)
 
 
 def _filled(layer: Any, keys: torch.Tensor, values: torch.Tensor) -> Any:

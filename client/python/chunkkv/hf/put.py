@@ -92,15 +92,14 @@ class _Source:
         rows = [full_rows(layer, row, real) if size is None else sliding_rows(layer, row, real, size)
                 for layer, size in zip(self._cache.layers, windows)]
         _check_shapes(rows, self._geometry)
-        ropes = self._ropes(token_count)
+        ropes = self._ropes()
         layers = [_verbatim(each) if windows[index] is not None else self._attention(index, row, each, ropes[index])
                   for index, each in enumerate(rows)]
         arguments: dict[str, Any] = {"layers": layers, "spec": self._spec, "token_count": token_count}
         positions = [each.positions for each, size in zip(rows, windows) if size is None]
         if self._spec.policy == "external":
-            every = np.arange(token_count)
-            lists = [every if each is None else each for each in positions]
-            arguments["spec"], arguments["positions"] = _grouped(self._spec, lists)
+            lists = [np.arange(token_count) if each is None else each for each in positions]
+            arguments["positions"] = _grouped(self._spec, lists)
         elif any(each is not None for each in positions):
             raise InvalidArgument("POLICY", "the cache is compact already: put it with policy external")
         return arguments
@@ -124,12 +123,12 @@ class _Source:
                                   f"has {token_count} tokens: of another forward call, or padded on the left without "
                                   "position_ids")
 
-    def _ropes(self, token_count: int) -> Ropes:
+    def _ropes(self) -> Ropes:
         """None for all layers where contiguous positions would be wrong: some keys stay where they are."""
         windows = self._geometry.windows
         if not self._rope or any(size is not None for size in windows):
             return (None,) * len(windows)
-        return measured_ropes(self._model, token_count)
+        return measured_ropes(self._model)
 
     def _attention(self, index: int, row: int, rows: LayerRows, rope: Any) -> Layer:
         keys, values = rows.keys, rows.values if rows.values.shape[-1] else None
@@ -165,8 +164,8 @@ def _check_shapes(rows: list[LayerRows], geometry: CacheGeometry) -> None:
                                 f"the model's config says {expected}")
 
 
-def _grouped(spec: CompactionSpec, lists: list[np.ndarray[Any, Any]]) -> tuple[CompactionSpec, list[Any]]:
-    """The spec of an external put, and one list of positions a reuse group.
+def _grouped(spec: CompactionSpec, lists: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """One list of positions a reuse group, of lists of every layer.
 
     Errors: InvalidArgument (POSITIONS) where the layers of a group differ.
     """
@@ -178,4 +177,4 @@ def _grouped(spec: CompactionSpec, lists: list[np.ndarray[Any, Any]]) -> tuple[C
     for first, end in bounds:
         if any(not np.array_equal(lists[first], each) for each in lists[first + 1:end]):
             raise InvalidArgument("POSITIONS", f"layers {first} to {end - 1} form a group and keep different tokens")
-    return spec, [lists[first] for first, _ in bounds]
+    return [lists[first] for first, _ in bounds]

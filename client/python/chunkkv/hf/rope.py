@@ -17,25 +17,22 @@ from .geometry import CacheGeometry, cache_argument, decoder_of, geometry_of, te
 
 Ropes = tuple["Rope | None", ...]
 
-_measured: WeakKeyDictionary[Any, dict[int, Ropes]] = WeakKeyDictionary()
+_measured: WeakKeyDictionary[Any, Ropes] = WeakKeyDictionary()
 _POSITION = 1000  # high enough to tell low frequencies, low enough for float32 angles
 _TOLERANCE = {torch.float32: 2e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}  # of the keys' norm
-_ANGLE_ERROR = 1e-7  # a position, in float32
 
 
-def measured_ropes(model: Any, token_count: int) -> Ropes:
-    """The rotation of each layer's keys after a prefill of `token_count` tokens, None where it is not a plain RoPE.
+def measured_ropes(model: Any) -> Ropes:
+    """The rotation of each layer's keys, None where it is not a plain RoPE, or one whose frequencies depend on the
+    length (dynamic NTK, LongRoPE): moved keys would meet queries of other frequencies.
 
     A single token attends to nothing but itself, so that its keys at another position are the same but for their
     rotation: two forward calls of one token each show it, and the model's own frequencies must account for it. Asked
-    once a model; once a length where the frequencies depend on it (dynamic NTK, LongRoPE).
+    once a model.
     """
-    position = max(token_count - 1, 7) if _depends_on_length(model) else _POSITION
-    position = min(position, (getattr(text_config(model), "max_position_embeddings", None) or position + 1) - 1)
-    known = _measured.setdefault(model, {})
-    if position not in known:
-        known[position] = _measure(model, position)
-    return known[position]
+    if model not in _measured:
+        _measured[model] = _measure(model)
+    return _measured[model]
 
 
 def _depends_on_length(model: Any) -> bool:
@@ -44,10 +41,11 @@ def _depends_on_length(model: Any) -> bool:
     return any(each.get("rope_type") in ("dynamic", "longrope") for each in [parameters, *nested])
 
 
-def _measure(model: Any, position: int) -> Ropes:
+def _measure(model: Any) -> Ropes:
     geometry, decoder = geometry_of(model), decoder_of(model)
-    if position < 7 or "position_ids" not in inspect.signature(type(decoder).forward).parameters:
+    if _depends_on_length(model) or "position_ids" not in inspect.signature(type(decoder).forward).parameters:
         return (None,) * len(geometry.windows)
+    position = min(_POSITION, getattr(text_config(model), "max_position_embeddings", None) or _POSITION) - 1
     table = model.get_input_embeddings().weight
     draw = torch.randn(1, 1, text_config(model).hidden_size, generator=torch.Generator().manual_seed(0))
     caches = [DynamicCache(config=text_config(model)) for _ in range(2)]
@@ -69,7 +67,7 @@ def _keys(geometry: CacheGeometry, layer: Any) -> torch.Tensor:
 
 def _rope_between(at_zero: torch.Tensor, moved: torch.Tensor, candidates: list[torch.Tensor], position: int,
                   dtype: torch.dtype) -> Rope | None:
-    best, least = None, (_TOLERANCE[dtype] + _ANGLE_ERROR * position) * float(moved.norm())
+    best, least = None, _TOLERANCE[dtype] * float(moved.norm())
     for rope in _hypotheses(candidates, at_zero.shape[-1]):
         error = float((_rotated(at_zero, rope, position) - moved).norm())
         if error < least:

@@ -47,8 +47,9 @@ def full_rows(layer: Any, row: int, real: torch.Tensor) -> LayerRows:
     kept = stored[real[:len(stored)]].numpy()
     columns = _selector(real)
     new = int(real[len(stored):].sum())
+    positions = np.concatenate([kept, np.arange(token_count - new, token_count)])
     return LayerRows(keys[row][:, columns], values[row][:, columns],
-                     np.concatenate([kept, np.arange(token_count - new, token_count)]))
+                     None if len(positions) == token_count else positions)
 
 
 def sliding_rows(layer: Any, row: int, real: torch.Tensor, window: int) -> LayerRows:

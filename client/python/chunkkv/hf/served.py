@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +26,10 @@ class ServedRow:
 
 @dataclass(frozen=True)
 class Served:
-    """A loaded batch. cache: for past_key_values; it grows as the model goes on.
+    """A loaded batch. cache: grows as the model goes on. cache_argument: what the model calls it.
 
-    tokens, attention_mask: [batch, columns], what the cache stands for, padded on the left. Where a prompt's rows are
-    fewer than another's there is padding inside the mask too.
+    tokens, attention_mask: [batch, columns], what the cache stood for when it was loaded, padded on the left. Where a
+    prompt's rows are fewer than another's there is padding inside the mask too.
     """
 
     cache: Any
@@ -58,21 +59,27 @@ class Served:
         first = torch.tensor([row.next_position for row in self.rows], device=ids.device) + grown
         inputs = {"input_ids": ids, "position_ids": first[:, None] + torch.arange(ids.shape[1], device=ids.device),
                   self.cache_argument: self.cache}
-        if not bool(self.attention_mask.all()):
+        if self._is_padded:
             inputs["attention_mask"] = _extended(self.attention_mask, grown + ids.shape[1])
         return inputs
 
     def generate_inputs(self, input_ids: Any) -> dict[str, Any]:
-        """What model.generate(**inputs) takes to go on with input_ids, as forward_inputs has them, after a cache as it
-        was loaded. What generate returns begins with inputs["input_ids"].
+        """What model.generate(**inputs) takes to go on with input_ids: all that follows what was loaded, also what the
+        cache has seen since (the turns of a conversation). What generate returns begins with inputs["input_ids"].
 
-        Errors: InvalidArgument (CACHE_HAS_GROWN).
+        Errors: InvalidArgument (NO_NEW_TOKEN) where the cache has seen all of them.
         """
         ids = self._new_ids(input_ids)
-        if self.cache.get_seq_length() != self.tokens.shape[1]:
-            raise InvalidArgument("CACHE_HAS_GROWN", "generate goes on after a cache as it was loaded")
+        grown = self.cache.get_seq_length() - self.tokens.shape[1]
+        if ids.shape[1] <= grown:
+            raise InvalidArgument("NO_NEW_TOKEN", f"the cache has grown by {grown} tokens, and {ids.shape[1]} follow "
+                                                  "what was loaded: at least one has to be new")
         return {"input_ids": torch.cat([self.tokens.to(ids.device), ids], 1),
                 "attention_mask": _extended(self.attention_mask, ids.shape[1]), self.cache_argument: self.cache}
+
+    @functools.cached_property
+    def _is_padded(self) -> bool:
+        return not bool(self.attention_mask.all())
 
     def _new_ids(self, input_ids: Any) -> torch.Tensor:
         ids = torch.as_tensor(input_ids, device=self.attention_mask.device)

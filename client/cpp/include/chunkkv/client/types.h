@@ -305,7 +305,8 @@ struct RecordRequest {
 struct RecordedScores {
   CompactionSpec spec;  // as requested
   int64_t token_count = 0;
-  std::vector<std::vector<float>> token_scores;  // [attention layers, tokens before the window], unpooled
+  std::vector<int32_t> layers;                   // of the shard: those that attend, ascending
+  std::vector<std::vector<float>> token_scores;  // [layers, tokens before the window], unpooled
 };
 
 // Puts that were left out of a recording, in all.
