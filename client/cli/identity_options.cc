@@ -105,10 +105,14 @@ void IdentityOptions::AddTo(CLI::App& app) {
   app.add_option("--key", key_, "the prompt's key: 64 hexadecimal digits")->group(kGroup);
 }
 
-void IdentityOptions::AddForLookupTo(CLI::App& app) {
-  AddTo(app);
+void IdentityOptions::AddFingerprintTo(CLI::App& app) {
   app.add_option("--fingerprint", fingerprint_, "the model's fingerprint, as put prints it, instead of all else")
       ->group(kGroup);
+}
+
+void IdentityOptions::AddForLookupTo(CLI::App& app) {
+  AddTo(app);
+  AddFingerprintTo(app);
 }
 
 absl::StatusOr<ModelIdentity> IdentityOptions::Model(const PromptFile* file) const {

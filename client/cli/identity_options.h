@@ -20,7 +20,9 @@ class IdentityOptions {
   void AddTo(CLI::App& app);
   // The model alone.
   void AddModelTo(CLI::App& app);
-  // Also --fingerprint, which is enough for lookups.
+  // --fingerprint alone, which is enough for lookups.
+  void AddFingerprintTo(CLI::App& app);
+  // The prompt, and --fingerprint.
   void AddForLookupTo(CLI::App& app);
 
   // Whether the flags name the model.

@@ -84,6 +84,7 @@ void AddPutCommand(CLI::App& app, Command& command) {
   options->connection.AddTo(*put);
   options->identity.AddTo(*put);
   options->spec.AddTo(*put);
+  options->spec.AddServerProfileTo(*put);
   put->add_flag("--select-then-send", options->select_then_send, "send scores, then only the rows that are kept");
   put->add_option("--channels", options->channels, "connections that carry parts in parallel [1]")
       ->check(CLI::Range(1, 64));

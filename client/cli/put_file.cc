@@ -93,7 +93,9 @@ absl::StatusOr<client::PutResult> PutFile(client::Client& client, const PromptFi
       request.group_row_counts.push_back(static_cast<int64_t>(list.size()));
     }
   } else {
-    CHUNKKV_ASSIGN_OR_RETURN(const ScoringPlan scoring, PlanScoring(file, request.spec));
+    CompactionSpec spec = request.spec;
+    spec.profile.clear();  // the server knows its groups: any layer may be one that chooses
+    CHUNKKV_ASSIGN_OR_RETURN(const ScoringPlan scoring, PlanScoring(file, spec));
     request.score_source = scoring.inputs.source;
     request.score_dtype = scoring.inputs.dtype;
     request.has_lse = scoring.inputs.has_lse;

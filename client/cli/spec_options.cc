@@ -55,6 +55,11 @@ void SpecOptions::AddTo(CLI::App& app) {
       ->group(kGroup);
 }
 
+void SpecOptions::AddServerProfileTo(CLI::App& app) {
+  app.add_option("--server-profile", server_profile_, "name of a profile that the server has loaded, instead")
+      ->group(kGroup);
+}
+
 absl::StatusOr<CompactionSpec> SpecOptions::Spec(int32_t layer_count, std::vector<int32_t> chunk_starts,
                                                  const std::optional<Bytes32>& fingerprint) const {
   if (policy_.empty()) return InvalidArgument("BAD_USAGE", "--policy is required");
@@ -80,6 +85,10 @@ absl::StatusOr<CompactionSpec> SpecOptions::Spec(int32_t layer_count, std::vecto
   spec.min_retained_mass = min_retained_mass_;
   spec.max_raised_tokens = max_raised_tokens_;
   spec.chunk_starts = std::move(chunk_starts);
+  spec.profile = server_profile_;
+  if (!server_profile_.empty() && (!profile_.empty() || !leaders_.empty())) {
+    return InvalidArgument("BAD_USAGE", "--server-profile and --profile, --leaders exclude each other");
+  }
   if (!profile_.empty()) {
     CHUNKKV_RETURN_IF_ERROR(UseProfile(fingerprint, &spec));
   } else if (!leaders_.empty()) {

@@ -20,6 +20,8 @@ namespace chunkkv::cli {
 class SpecOptions {
  public:
   void AddTo(CLI::App& app);
+  // The profile by its name on the server.
+  void AddServerProfileTo(CLI::App& app);
   // Only what a layer chooses its tokens by: no groups, no guardrail.
   void AddChoiceTo(CLI::App& app);
   bool is_given() const { return !policy_.empty(); }
@@ -44,6 +46,7 @@ class SpecOptions {
   std::optional<std::string> group_score_;
   std::vector<int32_t> leaders_;
   std::string profile_;
+  std::string server_profile_;
   std::optional<std::string> chunk_reduce_;
   std::optional<int32_t> pool_;
   std::optional<int32_t> sink_tokens_;

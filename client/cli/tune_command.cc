@@ -1,15 +1,20 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
 #include "client/cli/command.h"
+#include "client/cli/connection_options.h"
 #include "client/cli/executor_context.h"
 #include "client/cli/identity_options.h"
 #include "client/cli/output.h"
 #include "client/cli/progress.h"
+#include "client/cli/record_prompts.h"
 #include "client/cli/spec_options.h"
 #include "client/cli/tune_input.h"
 #include "client/cli/tune_report.h"
@@ -17,21 +22,31 @@
 #include "client/tune/batch_runner.h"
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
+#include "service/format/file_status.h"
 
 namespace chunkkv::cli {
 namespace {
 
 struct TuneOptions {
   std::vector<std::string> in;
+  int32_t next_puts = 0;
+  std::string save;
   std::string out;
   std::string name;
   double max_loss = 0;
   std::optional<double> max_worst_loss;
   int32_t max_group = 8;
   std::string group_score;
+  ConnectionOptions connection;
   IdentityOptions identity;
   SpecOptions spec;
 };
+
+absl::Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  return error ? FileStatus(error.value(), "creating", path) : absl::OkStatus();
+}
 
 absl::StatusOr<tune::GroupRules> RulesOf(const TuneOptions& options) {
   const auto is_share = [](double bound) { return bound >= 0 && bound < 1; };
@@ -47,24 +62,68 @@ absl::StatusOr<tune::GroupRules> RulesOf(const TuneOptions& options) {
   return rules;
 }
 
+// Files, each scored here.
+absl::StatusOr<TuneReport> TuneFiles(const TuneOptions& options, TuneRequest request, const Compactor& compactor,
+                                     const ExecutionContext& context) {
+  CHUNKKV_ASSIGN_OR_RETURN(request.spec, options.spec.Spec(0, {}, std::nullopt));
+  tune::BatchRunner scorer(compactor, context);
+  TuneRun run(request, compactor, context);
+  Progress progress("measuring", static_cast<int64_t>(options.in.size()));
+  for (size_t index = 0; index < options.in.size(); ++index) {
+    CHUNKKV_ASSIGN_OR_RETURN(const tune::RecordedPromptFile prompt,
+                             ReadTuneInput(options.in[index], request.spec, options.identity, scorer));
+    CHUNKKV_RETURN_IF_ERROR(run.Add(options.in[index], prompt));
+    progress.Set(static_cast<int64_t>(index + 1));
+  }
+  return run.Finish();
+}
+
+// How a layer chooses: as the flags say, else as the put did; its scores are of the put's window.
+absl::StatusOr<CompactionSpec> ChoiceFor(const SpecOptions& options, const CompactionSpec& put) {
+  if (!options.is_given()) return OwnChoice(put);
+  CHUNKKV_ASSIGN_OR_RETURN(CompactionSpec spec, options.Spec(0, {}, std::nullopt));
+  if (!spec.window_length) spec.window_length = put.window_length;
+  return spec;
+}
+
+// A server's next puts, measured as they are committed.
+absl::StatusOr<TuneReport> TunePuts(const TuneOptions& options, TuneRequest request, const Compactor& compactor,
+                                    const ExecutionContext& context) {
+  if (!options.save.empty()) CHUNKKV_RETURN_IF_ERROR(MakeFolder(options.save));
+  CHUNKKV_ASSIGN_OR_RETURN(const client::ModelRef model, options.identity.ModelRef());
+  CHUNKKV_ASSIGN_OR_RETURN(const std::unique_ptr<client::Client> client, options.connection.Connect());
+  std::optional<TuneRun> run;
+  int32_t put_count = 0;
+  CHUNKKV_RETURN_IF_ERROR(
+      RecordPrompts(*client, model, options.next_puts, options.connection.Call(),
+                    [&](const CompactionSpec& put, const tune::RecordedPromptFile& prompt) -> absl::Status {
+                      if (!run) {
+                        CHUNKKV_ASSIGN_OR_RETURN(request.spec, ChoiceFor(options.spec, put));
+                        run.emplace(request, compactor, context);
+                      }
+                      const std::string name = absl::StrCat("put-", ++put_count);
+                      if (!options.save.empty()) {
+                        CHUNKKV_RETURN_IF_ERROR(
+                            tune::WriteRecordedPrompt(absl::StrCat(options.save, "/", name, ".safetensors"), prompt));
+                      }
+                      return run->Add(name, prompt);
+                    }));
+  return run->Finish();
+}
+
 absl::Status RunTune(const TuneOptions& options, bool json) {
   TuneRequest request{.spec = {}, .rules = {}, .max_group = options.max_group, .profile_name = options.name};
   CHUNKKV_ASSIGN_OR_RETURN(request.rules, RulesOf(options));
-  CHUNKKV_ASSIGN_OR_RETURN(request.spec, options.spec.Spec(0, {}, std::nullopt));
+  if (options.in.empty() == (options.next_puts == 0)) {
+    return InvalidArgument("BAD_USAGE", "give --in or --next-puts");
+  }
+  if (!options.save.empty() && options.next_puts == 0) {
+    return InvalidArgument("BAD_USAGE", "--save goes with --next-puts");
+  }
   const std::unique_ptr<Compactor> compactor = MakeCpuCompactor();
   Executor executor(std::max(1u, std::thread::hardware_concurrency()));
-  tune::BatchRunner scorer(*compactor, ContextOn(executor));
-  TuneRun run(request, *compactor, ContextOn(executor));
-  {
-    Progress progress("measuring", static_cast<int64_t>(options.in.size()));
-    for (size_t index = 0; index < options.in.size(); ++index) {
-      CHUNKKV_ASSIGN_OR_RETURN(const tune::RecordedPromptFile prompt,
-                               ReadTuneInput(options.in[index], request.spec, options.identity, scorer));
-      CHUNKKV_RETURN_IF_ERROR(run.Add(options.in[index], prompt));
-      progress.Set(static_cast<int64_t>(index + 1));
-    }
-  }
-  CHUNKKV_ASSIGN_OR_RETURN(const TuneReport report, run.Finish());
+  const auto tune = options.in.empty() ? TunePuts : TuneFiles;
+  CHUNKKV_ASSIGN_OR_RETURN(const TuneReport report, tune(options, request, *compactor, ContextOn(executor)));
   CHUNKKV_RETURN_IF_ERROR(WriteReuseProfile(options.out, report.profile));
   if (json) {
     nlohmann::json object = TuneJson(report);
@@ -82,7 +141,10 @@ void AddTuneCommand(CLI::App& app, Command& command) {
   CLI::App* tune = app.add_subcommand(
       "tune", "Measure on recorded prompts which layers may share kept positions, and write a profile of it");
   auto options = std::make_shared<TuneOptions>();
-  tune->add_option("--in", options->in, "prompt files: the input of compact, or recorded prompts")->required();
+  tune->add_option("--in", options->in, "prompt files: the input of compact, or recorded prompts");
+  tune->add_option("--next-puts", options->next_puts, "instead: as many of the model's next puts to a server")
+      ->check(CLI::Range(1, 65536));
+  tune->add_option("--save", options->save, "folder that keeps what --next-puts recorded, as files for --in");
   tune->add_option("--out", options->out, "profile to write")->required();
   tune->add_option("--max-loss", options->max_loss,
                    "largest relative loss of retained mass of a layer that others choose for, mean over the prompts")
@@ -94,16 +156,22 @@ void AddTuneCommand(CLI::App& app, Command& command) {
   tune->add_option("--name", options->name, "of the profile [model, policy and budget]");
   options->spec.AddChoiceTo(*tune);
   options->identity.AddModelTo(*tune);
+  options->identity.AddFingerprintTo(*tune);
+  options->connection.AddTo(*tune);
   tune->add_flag("--json", command.json, "print JSON");
   tune->footer(
       "Examples:\n"
       "  chunkkv tune --in prompts/*.safetensors --policy chunk_kv --keep-ratio 0.2 --max-loss 0.02 \\\n"
       "      --out profile.json\n"
+      "  chunkkv tune --next-puts 32 --address 127.0.0.1:7421 --fingerprint 1b7e... --max-loss 0.02 --out "
+      "profile.json\n"
       "  chunkkv compact --in prompt.safetensors --out entry.safetensors --policy chunk_kv --keep-ratio 0.2 \\\n"
       "      --profile profile.json\n"
       "The fewest groups of consecutive layers whose losses stay within the bounds; of those the fewest scored "
       "layers,\n"
-      "then the smallest losses.");
+      "then the smallest losses. --next-puts waits for puts whose every layer is scored (no index reuse, or sums) "
+      "and,\n"
+      "without --policy, measures the choice that they asked for.");
   tune->callback(
       [options, &command] { command.run = [options, &command] { return RunTune(*options, command.json); }; });
 }

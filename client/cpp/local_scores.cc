@@ -38,7 +38,9 @@ absl::StatusOr<std::vector<std::vector<float>>> ComputeTokenScores(const PutRequ
                                                                    absl::Span<const LayerArrays> layers) {
   const CompactionShape shape = ShapeOf(request);
   const std::vector<int32_t> attention_layers = AttentionLayers(request.layout);
-  CHUNKKV_ASSIGN_OR_RETURN(const Plan plan, MakePlan(request.spec, shape));
+  CompactionSpec spec = request.spec;
+  spec.profile.clear();  // the server knows its groups: here any layer may be one that chooses
+  CHUNKKV_ASSIGN_OR_RETURN(const Plan plan, MakePlan(spec, shape));
   const std::unique_ptr<Compactor> compactor = MakeCpuCompactor();
   std::vector<std::vector<float>> scores(layers.size());
   std::vector<std::byte> workspace;

@@ -11,7 +11,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parents[2]
-sys.path.insert(0, str(TESTS))
+sys.path[:0] = [str(TESTS), str(REPOSITORY / "tests" / "support")]
 
 from fake_service import FakeService  # noqa: E402
 
