@@ -96,6 +96,7 @@ void AddGetCommand(CLI::App& app, Command& command) {
   get->add_option("--accept", options->accept, "exact, least_lossy, or a variant of 64 hexadecimal digits [exact]");
   get->add_option("--id", options->id, "only if it is this very entry: 32 hexadecimal digits");
   options->spec.AddTo(*get);
+  options->spec.AddServerProfileTo(*get);
   get->add_flag("--chunks-given", options->chunks_given, "of the variant: chunks were given by chunk_starts");
   get->add_option("--positions", options->positions, "original or contiguous [original]");
   get->add_option("--wait-ms", options->wait_ms, "wait for a put in progress or not yet begun [0]")

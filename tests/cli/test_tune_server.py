@@ -95,7 +95,7 @@ def test_puts_of_leaders_are_told_and_left_out(cli, tmp_path, prompts, model_fil
         assert code == 0 and "left out so far: 1 puts" in err
 
 
-def test_a_put_that_names_the_profile_shares_as_it_says(cli, tmp_path, prompts):
+def test_a_put_that_names_the_profile_shares_as_it_says(cli, tmp_path, prompts, model_file):
     profiles = tmp_path / "profiles"
     profiles.mkdir()
     assert cli("tune", "--in", *prompts, *flags(CHOICE), "--max-loss", "0.02", "--name", "pairs", "--out",
@@ -111,6 +111,9 @@ def test_a_put_that_names_the_profile_shares_as_it_says(cli, tmp_path, prompts):
         info = cli("describe", "--address", address, "--id", stored["entry_id"], "--json").json
         assert [group["layers"] for group in info["groups"]] == [[0, 1], [2, 3]]
         assert info["spec"]["profile"] == "pairs"
+        got = cli("get", "--out", tmp_path / "got.safetensors", "--address", address, "--model-file", model_file, "--key",
+                  f"{0:064x}", *flags(CHOICE), "--server-profile", "pairs", "--json")
+        assert got.json["entry_id"] == stored["entry_id"]
         assert put("--server-profile", "of nobody", code=4)["reason"] == "PROFILE_NOT_FOUND"
         assert put("--server-profile", "pairs", "--reuse-group", "2", code=3)["reason"] == "PROFILE_AND_GROUPS"
 
