@@ -32,7 +32,7 @@ void SpecOptions::AddChoiceTo(CLI::App& app) {
   app.add_option("--max-tokens", max_tokens_, "tokens kept, instead of --keep-ratio")->group(kGroup);
   app.add_option("--chunk-length", chunk_length_, "tokens a chunk [10]")->group(kGroup);
   app.add_option("--window-length", window_length_, "tokens of the observation window [32]")->group(kGroup);
-  app.add_option("--chunk-reduce", chunk_reduce_, "score of a chunk: sum, mean or max [sum]")->group(kGroup);
+  app.add_option("--chunk-reduce", chunk_reduce_, "score of a chunk: sum, mean or max [sum; given chunks: max]")->group(kGroup);
   app.add_option("--pool", pool_, "width of average pooling, odd [1; snap_kv 5]")->group(kGroup);
   app.add_option("--sink-tokens", sink_tokens_, "first tokens that are always kept [0; streaming_llm 4]")
       ->group(kGroup);

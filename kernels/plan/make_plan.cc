@@ -52,7 +52,7 @@ absl::StatusOr<Plan> MakePlan(const CompactionSpec& spec, const CompactionShape&
   plan.past_length = std::max<int64_t>(0, plan.token_count - plan.window_length);
   plan.sink_tokens = has_budget ? spec.sink_tokens.value_or(spec.policy == Policy::kStreamingLlm ? 4 : 0) : 0;
   plan.chunk_length = spec.chunk_length.value_or(10);
-  plan.chunk_reduce = spec.chunk_reduce.value_or(ChunkReduce::kSum);
+  plan.chunk_reduce = ChunkReduceOf(spec);
   plan.pool = spec.pool.value_or(spec.policy == Policy::kSnapKv ? 5 : 1);
   plan.recent_ratio = spec.recent_ratio.value_or(0.5);
   plan.budget_multiple = spec.budget_multiple.value_or(1);

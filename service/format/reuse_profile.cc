@@ -152,12 +152,16 @@ CompactionSpec OwnChoice(const CompactionSpec& spec) {
   own.on_low_mass.reset();
   own.max_raised_tokens.reset();
   own.chunk_starts.clear();
+  own.profile.clear();
   return own;
 }
 
 bool IsMeasuredWith(const ReuseProfile& profile, const CompactionSpec& spec) {
   const bool has_given_chunks = spec.policy == Policy::kChunkKv && !spec.chunk_starts.empty();
-  return profile.given_chunks == has_given_chunks && CanonicalText(profile.spec) == CanonicalText(OwnChoice(spec));
+  CompactionSpec measured = profile.spec;
+  CompactionSpec asked = OwnChoice(spec);
+  if (has_given_chunks) measured.chunk_starts = asked.chunk_starts = {0};  // which defaults hold
+  return profile.given_chunks == has_given_chunks && CanonicalText(measured) == CanonicalText(asked);
 }
 
 std::string ReuseProfileText(const ReuseProfile& profile) {

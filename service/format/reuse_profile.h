@@ -56,7 +56,7 @@ absl::Status WriteReuseProfile(const std::string& path, const ReuseProfile& prof
 // nothing about it.
 bool IsMeasuredWith(const ReuseProfile& profile, const CompactionSpec& spec);
 
-// `spec` without groups, reuse_group, group_score, guardrail and chunk_starts: how one layer chooses for itself.
+// `spec` without groups, reuse_group, group_score, profile, guardrail and chunk_starts: how one layer chooses for itself.
 CompactionSpec OwnChoice(const CompactionSpec& spec);
 
 }  // namespace chunkkv

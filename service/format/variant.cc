@@ -35,7 +35,7 @@ std::string CanonicalText(const CompactionSpec& spec) {
   const int32_t default_pool = spec.policy == Policy::kSnapKv ? 5 : 1;
   return absl::StrCat(
       "{\"budget_multiple\":", spec.budget_multiple.value_or(1), ",\"chunk_length\":", spec.chunk_length.value_or(10),
-      ",\"chunk_reduce\":", Quoted(ChunkReduceName(spec.chunk_reduce.value_or(ChunkReduce::kSum))),
+      ",\"chunk_reduce\":", Quoted(ChunkReduceName(ChunkReduceOf(spec))),
       ",\"chunks\":", spec.chunk_starts.empty() ? "\"grid\"" : "\"given\"",
       ",\"group_score\":", Quoted(GroupScoreName(spec.group_score.value_or(GroupScore::kLeader))),
       ",\"groups\":", GroupsText(spec.groups), ",\"keep_ratio\":", BitsOrNull(spec.keep_ratio),

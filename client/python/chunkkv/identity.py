@@ -176,7 +176,8 @@ def variant_of(spec: CompactionSpec) -> bytes:
 
 def variant_text(spec: CompactionSpec) -> str:
     """The canonical form of a requested spec: defaults filled in, floating-point numbers as their bits."""
-    defaults = {"budget_multiple": 1, "chunk_length": 10, "chunk_reduce": "sum", "group_score": "leader",
+    defaults = {"budget_multiple": 1, "chunk_length": 10,
+                "chunk_reduce": "max" if spec.chunk_starts else "sum", "group_score": "leader",
                 "max_raised_tokens": None, "max_tokens": None, "on_low_mass": "fail",
                 "pool": 5 if spec.policy == "snap_kv" else 1, "reuse_group": 1,
                 "sink_tokens": 4 if spec.policy == "streaming_llm" else 0, "window_length": 32}

@@ -57,7 +57,7 @@ class CompactionSpec:
     window_length: int | None = None  # [32]
     reuse_group: int | None = None  # [1]
     group_score: str | None = None  # leader or sum [leader]
-    chunk_reduce: str | None = None  # sum, mean or max [sum]
+    chunk_reduce: str | None = None  # sum, mean or max [sum; max with chunk_starts]
     sink_tokens: int | None = None  # [0; 4 for streaming_llm]
     pool: int | None = None  # [1; 5 for snap_kv]
     recent_ratio: float | None = None  # [0.5]

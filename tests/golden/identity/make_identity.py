@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 EXACT = "00" * 32
-SPEC_DEFAULTS = {"budget_multiple": 1, "chunk_length": 10, "chunk_reduce": "sum", "group_score": "leader",
+SPEC_DEFAULTS = {"budget_multiple": 1, "chunk_length": 10, "group_score": "leader",
                  "max_raised_tokens": None, "max_tokens": None, "on_low_mass": "fail", "reuse_group": 1,
                  "window_length": 32}
 
@@ -32,6 +32,7 @@ def spec_text(spec: dict) -> str:
     policy = spec["policy"]
     whole = {name: spec.get(name, default) for name, default in SPEC_DEFAULTS.items()}
     whole["policy"] = policy
+    whole["chunk_reduce"] = spec.get("chunk_reduce", "max" if spec.get("chunk_starts") else "sum")
     whole["sink_tokens"] = spec.get("sink_tokens", 4 if policy == "streaming_llm" else 0)
     whole["pool"] = spec.get("pool", 5 if policy == "snap_kv" else 1)
     whole["label"] = spec.get("label", "") if policy == "external" else ""
@@ -76,6 +77,7 @@ SPECS = {
                                 "budget_multiple": 16, "min_retained_mass": 0.9, "on_low_mass": "raise_budget", "max_raised_tokens": 2048},
     "chunk_kv_given_chunks": {"policy": "chunk_kv", "keep_ratio": 0.2, "chunk_starts": [0, 7, 31]},
     "chunk_kv_other_given_chunks": {"policy": "chunk_kv", "keep_ratio": 0.2, "chunk_starts": [0, 9]},
+    "chunk_kv_given_chunks_by_sum": {"policy": "chunk_kv", "keep_ratio": 0.2, "chunk_reduce": "sum", "chunk_starts": [0, 7, 31]},
     "chunk_kv_groups": {"policy": "chunk_kv", "keep_ratio": 0.2, "groups": [{"first_layer": 0, "layer_count": 1, "leader": 0},
                                                                            {"first_layer": 1, "layer_count": 3}]},
     "chunk_kv_profile": {"policy": "chunk_kv", "keep_ratio": 0.2, "profile": "llama \"8b\""},

@@ -13,7 +13,7 @@ class Arguments:
     reuse_group: int = 1
     leaders: list[int] | None = None  # one layer per group; unset: each group's first
     group_score: str = "leader"
-    chunk_reduce: str = "sum"
+    chunk_reduce: str | None = None  # unset: sum; max where chunks are given
     pool: int | None = None
     sink_tokens: int | None = None
     recent_ratio: float = 0.5

@@ -55,7 +55,8 @@ def rank(arguments: Arguments, budget: int, tokens: int, scores: np.ndarray | No
     smooth = pooled(scores, arguments.pool)
     if arguments.policy == "chunk_kv":
         spans = chunk_spans(arguments, tokens - arguments.window_length, chunk_starts)
-        span_scores = np.array([REDUCE[arguments.chunk_reduce](smooth[start:stop]) for start, stop in spans])
+        reduce = REDUCE[arguments.chunk_reduce or ("sum" if chunk_starts is None else "max")]
+        span_scores = np.array([reduce(smooth[start:stop]) for start, stop in spans])
     else:
         spans = [(position, position + 1) for position in range(sinks, tokens - recent)]
         span_scores = smooth[sinks:tokens - recent]

@@ -196,6 +196,13 @@ TEST(ReuseProfileTest, IsMeasuredWithTheSameChoiceOnly) {
   EXPECT_TRUE(IsMeasuredWith(profile, spec));
   spec.chunk_starts = {0, 5};
   EXPECT_FALSE(IsMeasuredWith(profile, spec));
+  ReuseProfile of_spans = profile;
+  of_spans.given_chunks = true;
+  spec.chunk_reduce = ChunkReduce::kMax;  // the default of given chunks, spelt out
+  EXPECT_TRUE(IsMeasuredWith(of_spans, spec));
+  spec.chunk_reduce = ChunkReduce::kSum;
+  EXPECT_FALSE(IsMeasuredWith(of_spans, spec));
+  spec.chunk_reduce.reset();
   spec.chunk_starts.clear();
   spec.keep_ratio = 0.2;
   EXPECT_FALSE(IsMeasuredWith(profile, spec));

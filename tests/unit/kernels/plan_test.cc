@@ -62,6 +62,11 @@ TEST(PlanTest, TakesDefaultsWhenUnset) {
   EXPECT_EQ(plan.max_raised_tokens, 1000);
   EXPECT_EQ(plan.layers[0].scale, 0.25);
   CompactionSpec spec = Ratio(0.5);
+  spec.chunk_starts = {0, 7};
+  EXPECT_EQ(MustPlan(spec, Shape(1000)).chunk_reduce, ChunkReduce::kMax);
+  spec.chunk_reduce = ChunkReduce::kSum;
+  EXPECT_EQ(MustPlan(spec, Shape(1000)).chunk_reduce, ChunkReduce::kSum);
+  spec = Ratio(0.5);
   spec.policy = Policy::kSnapKv;
   EXPECT_EQ(MustPlan(spec, Shape(1000)).pool, 5);
   spec.policy = Policy::kStreamingLlm;

@@ -84,6 +84,7 @@ TEST_F(AgreementMeterTest, MeansAndTheWorstPrompt) {
 TEST_F(AgreementMeterTest, GivenChunksAreChosenWhole) {
   CompactionSpec spec = BestTwo();
   spec.policy = Policy::kChunkKv;
+  spec.chunk_reduce = ChunkReduce::kSum;
   spec.max_tokens = 5;
   AgreementMeter meter = Meter(spec, 2);
   // Chunks {0, 1, 2} and {3} and {4 .. 7}: the first layer takes the last, the second the first and {3}.
