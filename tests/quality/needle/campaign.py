@@ -14,11 +14,10 @@ def run(ledger, prompt_set, cells, make_laboratory, workers=1):
     make_laboratory: called once a process, without arguments; what it returns measures (recipe, cells). It must be
     picklable where there are several workers.
     """
-    pending = [(index, recipe, missing) for index, recipe in enumerate(prompt_set.recipes)
-               if (missing := ledger.missing(index, cells))]
+    pending = [(recipe, missing) for recipe in prompt_set.recipes if (missing := ledger.missing(recipe, cells))]
     with Progress(f"{prompt_set.name}: prompt", len(pending)) as progress:
-        for done, (index, measured) in enumerate(_measured(pending, make_laboratory, workers), 1):
-            ledger.add(index, *measured)
+        for done, (recipe, measured) in enumerate(_measured(pending, make_laboratory, workers), 1):
+            ledger.add(recipe, *measured)
             progress.update(done)
     return len(pending)
 
@@ -26,7 +25,7 @@ def run(ledger, prompt_set, cells, make_laboratory, workers=1):
 def _measured(pending, make_laboratory, workers):
     if workers == 1 or len(pending) < 2:
         laboratory = make_laboratory()
-        yield from ((index, laboratory.measure(recipe, cells)) for index, recipe, cells in pending)
+        yield from ((recipe, laboratory.measure(recipe, cells)) for recipe, cells in pending)
         return
     spawned = multiprocessing.get_context("spawn")  # gRPC does not live through a fork
     with ProcessPoolExecutor(workers, spawned, _start, (make_laboratory,)) as pool:
@@ -40,5 +39,5 @@ def _start(make_laboratory):
 
 
 def _measure(task):
-    index, recipe, cells = task
-    return index, _laboratory.measure(recipe, cells)
+    recipe, cells = task
+    return recipe, _laboratory.measure(recipe, cells)

@@ -24,7 +24,7 @@ class TextChunks:
 @dataclass(frozen=True)
 class Cell:
     """A policy and its parameters. chunks: the length of a grid, OWN_SENTENCES (as the prompt was made) or TextChunks,
-    for chunk_kv alone; None elsewhere takes the service's default."""
+    for chunk_kv alone. chunk_reduce None is sum, whatever the service's default; other None take the default."""
     policy: str
     keep_ratio: float = 1.0
     chunks: int | str | TextChunks | None = None
@@ -52,8 +52,9 @@ class Cell:
             starts = text_starts(self.chunks)
         return chunkkv.CompactionSpec(
             policy=self.policy, keep_ratio=self.keep_ratio, window_length=self.window_length, chunk_starts=starts,
-            chunk_length=self.chunks if isinstance(self.chunks, int) else None, chunk_reduce=self.chunk_reduce,
-            pool=self.pool, reuse_group=self.reuse_group, group_score=self.group_score, groups=self.groups)
+            chunk_length=self.chunks if isinstance(self.chunks, int) else None,
+            chunk_reduce=self.chunk_reduce or ("sum" if self.policy == "chunk_kv" else None), pool=self.pool,
+            reuse_group=self.reuse_group, group_score=self.group_score, groups=self.groups)
 
 
 def _word(name, value):

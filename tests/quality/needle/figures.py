@@ -30,10 +30,10 @@ def _rounded(value):
 
 
 class Figures:
-    """Of the trials that a ledger has of `prompt_count` prompts."""
+    """Of the trials that a ledger has of one set of prompts."""
 
-    def __init__(self, ledger, prompt_count):
-        self._ledger, self._prompts = ledger, range(prompt_count)
+    def __init__(self, ledger, prompt_set):
+        self._ledger, self._prompts = ledger, prompt_set.recipes
 
     def cell(self, cell):
         return cell_figures(self._ledger.of(cell, self._prompts))
@@ -61,8 +61,8 @@ class Figures:
 def heat_figures(ledger, prompt_set, cells):
     """By the series of `cells`: {"length", "depth", "prompts", "exact"} of every place of the heat map."""
     places = {}
-    for index, recipe in enumerate(prompt_set.recipes):
-        places.setdefault((recipe.length, recipe.depth), []).append(index)
+    for recipe in prompt_set.recipes:
+        places.setdefault((recipe.length, recipe.depth), []).append(recipe)
     return {series: [{"length": length, "depth": depth, "prompts": len(prompts),
                       "exact": sum(trial["exact"] for trial in ledger.of(cell, prompts))}
                      for (length, depth), prompts in places.items()]

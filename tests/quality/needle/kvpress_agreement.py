@@ -132,8 +132,7 @@ AGREED = tuple(map(AgreedPolicy, ("chunk_kv", "snap_kv", "streaming_llm")))
 
 def agreement_figures(ledger, cases):
     """How many cases of the PromptSet agree, by policy, and those that do not."""
-    prompts = range(len(cases.recipes))
-    same = {policy.name: ledger.of(policy, prompts) for policy in AGREED}
-    return {"prompts": len(prompts), "same": {policy: sum(each) for policy, each in same.items()},
-            "different": [{"policy": policy, **vars(cases.recipes[prompt])} for policy, each in same.items()
-                          for prompt in prompts if not each[prompt]]}
+    same = {policy.name: ledger.of(policy, cases.recipes) for policy in AGREED}
+    return {"prompts": len(cases.recipes), "same": {policy: sum(each) for policy, each in same.items()},
+            "different": [{"policy": policy, **vars(case)} for policy, each in same.items()
+                          for case, is_same in zip(cases.recipes, each) if not is_same]}

@@ -4,12 +4,12 @@ import json
 
 
 class Ledger:
-    """Trials of one set of prompts, a line of JSON for each measurement of a prompt. The first line says what they are
-    trials of; a file of something else is begun anew."""
+    """Trials by recipe (of a prompt, by its str) and cell (by its name), a line of JSON for each measurement of a
+    prompt. The first line says what they are trials of; a file of something else is begun anew."""
 
     def __init__(self, path, subject):
         self._path = path
-        self.trials, self.times = {}, {}  # by prompt index, then by cell name
+        self.trials, self.times = {}, {}  # by recipe in words, then by cell name
         kept = self._read(subject)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(line + "\n" for line in kept))
@@ -37,16 +37,16 @@ class Ledger:
         with self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def add(self, prompt, trials, times):
-        record = {"prompt": prompt, "trials": trials, "times": times}
+    def add(self, recipe, trials, times):
+        record = {"prompt": str(recipe), "trials": trials, "times": times}
         self._take(record)
         self._append(record)
 
-    def missing(self, prompt, cells):
-        """Those of `cells` that this prompt has no trial of."""
-        done = self.trials.get(prompt, {})
+    def missing(self, recipe, cells):
+        """Those of `cells` that this recipe has no trial of."""
+        done = self.trials.get(str(recipe), {})
         return [cell for cell in cells if cell.name not in done]
 
-    def of(self, cell, prompts):
-        """The cell's trials, in the order of `prompts`."""
-        return [self.trials[prompt][cell.name] for prompt in prompts]
+    def of(self, cell, recipes):
+        """The cell's trials, in the order of `recipes`."""
+        return [self.trials[str(recipe)][cell.name] for recipe in recipes]

@@ -6,7 +6,7 @@ from prompts import make_prompt
 
 FIRST_SEED = 70_000  # not among the prompts on which the service's defaults were chosen
 LENGTH = 1024
-HEAT_LENGTHS = (128, 256, 384, 512, 640, 768, 896, 1024)
+HEAT_LENGTHS = (128, 256, 384, 512, 768, 1024)
 HEAT_DEPTHS = tuple(step / 10 for step in range(11))
 
 
@@ -16,6 +16,9 @@ class Recipe:
     length: int
     seed: int
     depth: float
+
+    def __str__(self):
+        return f"{self.length} tokens, seed {self.seed}, depth {self.depth}"
 
     def prompt(self):
         return make_prompt(self.length, self.seed, depth=self.depth)
@@ -35,8 +38,8 @@ def main_set(count, length=LENGTH):
 
 def confirmation_set(count, length):
     """`count` prompts, unlike those of the main set, the asked needle at every depth."""
-    return PromptSet(f"confirmation-{length}", tuple(
-        Recipe(length, 4 * FIRST_SEED + length * count + index, index / max(1, count - 1)) for index in range(count)))
+    return PromptSet("confirmation", tuple(Recipe(length, 4 * FIRST_SEED + index, index / max(1, count - 1))
+                                           for index in range(count)))
 
 
 def heat_set(count, lengths=HEAT_LENGTHS, depths=HEAT_DEPTHS):

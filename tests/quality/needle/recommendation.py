@@ -9,8 +9,8 @@ SAME_P = 0.05
 def recommendation(figures):
     """For each keep ratio and kind of chunk the cell with the most exact answers, and the others that it does not
     differ from (McNemar p >= SAME_P); both were measured on the prompts that they were chosen by."""
-    candidates = list(dict.fromkeys(cell for sweep in (keep_ratios(), reduces(), chunk_lengths()) for cell in sweep.cells
-                                    if cell.policy == "chunk_kv"))
+    candidates = dict.fromkeys(cell for sweep in (keep_ratios(), reduces(), chunk_lengths()) for cell in sweep.cells
+                               if cell.policy == "chunk_kv")
     rows = []
     for keep in KEEP_RATIOS:
         for kind, chosen in (("sentences", lambda cell: cell.chunks == OWN_SENTENCES),

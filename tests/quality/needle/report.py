@@ -11,9 +11,10 @@ def report(results):
     settings = results["settings"]
     lines = [
         "# Needle laboratory: results", "",
-        f"Made by `{results['command']}`. {settings['prompts']} prompts of {settings['length']:,} tokens a cell, window "
-        f"{settings['window_length']}, no index reuse, where nothing else is said; exact answers with 95 % Wilson "
-        "intervals; p of McNemar's exact test on the same prompts. [README.md](../README.md) says how to read it.", ""]
+        f"Made by `{results['command']}`. {settings['prompts']} prompts of {settings['length']:,} tokens a cell, "
+        f"window {settings['window_length']}, no index reuse, where nothing else is said; exact answers with 95 % "
+        "Wilson intervals; p of McNemar's exact test on the same prompts. [README.md](../README.md) says how to read "
+        "it.", ""]
     lines += _verdicts(results["verdicts"]) + _recommendation(results)
     lines += _confirmation(results["confirmation"])
     for sweep in results["sweeps"]:
@@ -57,13 +58,10 @@ def _setting(name):
 
 
 def _confirmation(confirmed):
-    lines = []
-    for each in confirmed:
-        counts = tally(each["sweep"])
-        sweep = {**each["sweep"], "title": f"{each['sweep']['title']}, {each['length']:,} tokens"}
-        lines += _sweep(sweep, each["cells"], f"MAX is better in {counts['better']} cells, worse in {counts['worse']}, "
-                        f"and does not differ in {counts['same']} (p at least {SAME_P}).")
-    return lines
+    counts = tally(confirmed["sweep"])
+    return _sweep(confirmed["sweep"], confirmed["cells"],
+                  f"MAX is better in {counts['better']} cells, worse in {counts['worse']}, and does not differ in "
+                  f"{counts['same']} (p at least {SAME_P}).")
 
 
 def _sweep(sweep, cells, more):
@@ -96,21 +94,22 @@ def _paired(sweep):
 def _masses(results, sweep):
     lines = ["### What is kept", "",
              "![Retained mass and similarity of adjacent layers](similarity.svg)", "",
-             "A layer each: retained mass; share of the asked sentence that is kept; Jaccard of layers 0 and 1, 1 and 2. "
-             "Half of H2O's tokens, and all of StreamingLLM's, are the same in every layer by definition, and H2O's "
+             "A layer each: retained mass; share of the asked sentence that is kept; Jaccard of layers 0 and 1, 1 and "
+             "2. Half of H2O's tokens, and all of StreamingLLM's, are the same in every layer by definition, and H2O's "
              "mass is of the attention of all queries.", "",
              _row("cell", "mass", "asked sentence", "Jaccard", "words right"), _row(*["---"] * 5)]
     for point in sweep["points"]:
         cell = results["cells"][point["cell"]]
-        lines.append(_row(point["cell"], *(" ".join(f"{value:.3f}" for value in cell[figure]) or "–"
-                                           for figure in ("retained_mass", "asked", "jaccard")), f"{cell['words']:.3f}"))
+        values = (" ".join(f"{value:.3f}" for value in cell[figure]) or "–"
+                  for figure in ("retained_mass", "asked", "jaccard"))
+        lines.append(_row(point["cell"], *values, f"{cell['words']:.3f}"))
     return lines + [""]
 
 
 def _heat(heat):
     lines = ["## Needle depth by prompt length", "",
-             f"Keep {heat['keep_ratio']:.0%}; {heat['prompts']} prompts a place. The model was trained to 1,024 tokens. "
-             "![Exact answers by prompt length and needle depth](heat.svg)", ""]
+             f"Keep {heat['keep_ratio']:.0%}; {heat['prompts']} prompts a place. The model was trained to 1,024 "
+             "tokens. ![Exact answers by prompt length and needle depth](heat.svg)", ""]
     for key, axis, text in (("length", "prompt length", "{:,}"), ("depth", "needle depth", "{:.0%}")):
         by_series = {series: pooled(places, key) for series, places in heat["places"].items()}
         values = list(next(iter(by_series.values())))

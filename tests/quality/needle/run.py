@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # sums in one order whatever the number of cores; the processes are the threads
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # sums in one order whatever the number of cores
 
 QUALITY = Path(__file__).resolve().parents[1]
 ROOT = QUALITY.parents[1]

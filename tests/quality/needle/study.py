@@ -58,8 +58,7 @@ class Study:
         self._subject = {"weights": weights[:16], "server": server}
 
     def _ledger(self, prompt_set):
-        recipes = hashlib.sha256(repr(prompt_set.recipes).encode()).hexdigest()[:16]
-        return Ledger(self._options.work / f"{prompt_set.name}.jsonl", {**self._subject, "recipes": recipes})
+        return Ledger(self._options.work / f"{prompt_set.name}.jsonl", self._subject)
 
     def results(self):
         options = self._options
@@ -75,14 +74,14 @@ class Study:
 
             self._measure(ledger, prompt_set, [cell for cell in cells if cell not in own], KvpressLaboratory)
 
-        figures = Figures(ledger, options.prompts)
+        figures = Figures(ledger, prompt_set)
         results = {
             "command": options.command,
             "settings": {"prompts": options.prompts, "length": options.length, "window_length": WINDOW_LENGTH,
                          "heat_prompts": options.heat_prompts, "heat_lengths": options.heat_lengths, **self._subject},
             "left_out": left_out, "sweeps": [figures.sweep(sweep) for sweep in chosen],
             "cells": {cell.name: figures.cell(cell) for cell in cells}, "heat": self._heat(),
-            "confirmation": [self._confirmation(length) for length in (options.length, options.length // 2)],
+            "confirmation": self._confirmation(),
             "kvpress_agreement": self._agreement() if with_kvpress else None,
             "above_snap_kv": [
                 {"series": series, "keep_ratio": keep,
@@ -94,18 +93,18 @@ class Study:
 
     def _measure(self, ledger, prompt_set, cells, make_laboratory):
         started = time.monotonic()
-        print(f"{prompt_set.name}: {len(cells)} cells of {len(prompt_set.recipes)} prompts", file=sys.stderr, flush=True)
+        say = partial(print, file=sys.stderr, flush=True)
+        say(f"{prompt_set.name}: {len(cells)} cells of {len(prompt_set.recipes)} prompts")
         made = campaign.run(ledger, prompt_set, cells, make_laboratory, self._options.workers)
-        print(f"  {made} prompts in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        say(f"  {made} prompts in {time.monotonic() - started:.0f} s")
 
-    def _confirmation(self, length):
+    def _confirmation(self):
         """A sweep's figures with the cells that they are of."""
-        sweep, prompt_set = sweeps.confirmation(), confirmation_set(self._options.prompts, length)
+        sweep, prompt_set = sweeps.confirmation(), confirmation_set(self._options.prompts, self._options.length)
         ledger = self._ledger(prompt_set)
         self._measure(ledger, prompt_set, sweep.cells, self._laboratory)
-        figures = Figures(ledger, self._options.prompts)
-        return {"length": length, "sweep": figures.sweep(sweep),
-                "cells": {cell.name: figures.cell(cell) for cell in sweep.cells}}
+        figures = Figures(ledger, prompt_set)
+        return {"sweep": figures.sweep(sweep), "cells": {cell.name: figures.cell(cell) for cell in sweep.cells}}
 
     def _heat(self):
         options = self._options

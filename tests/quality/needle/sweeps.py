@@ -8,7 +8,7 @@ from needle.reuse_groups import groups_text, parse_groups
 KEEP_RATIOS = (0.05, 0.1, 0.2, 0.3, 0.5)
 CLAIMED_RATIOS = (0.1, 0.2)
 HEAT_RATIO = 0.2
-CHUNK_LENGTHS = (3, 5, 10, 15, 20, 30)
+CHUNK_LENGTHS = (3, 5, 10, 15, 20, 30, 40, 60)
 WINDOWS = (4, 8, 16, 32, 64)
 REDUCES = ("sum", "mean", "max")
 POOLS = (1, 5, 7)
@@ -66,7 +66,8 @@ def chunk_lengths():
     return Sweep("chunk_length", "Length of a grid's chunks", "tokens a chunk", tuple(
         Point(at(keep), str(length), _reduced(grid, keep, reduce, length=length),
               _reduced(grid, keep, reduce) if length != 10 else None, reduce.upper())
-        for reduce in ("sum", "max") for keep in KEEP_RATIOS for length in CHUNK_LENGTHS),
+        for reduce, ratios in (("sum", KEEP_RATIOS), ("max", KEEP_RATIOS[:3])) for keep in ratios
+        for length in CHUNK_LENGTHS),
         "Compared with a grid of 10.")
 
 
@@ -76,20 +77,25 @@ CHUNK_KINDS = {SENTENCES: sentences, GRID: grid,
 
 def reduces():
     return Sweep("reduce", "A chunk's score: SUM, MEAN or MAX of its tokens'", "share of tokens kept", tuple(
-        Point(reduce.upper(), percent(keep), _reduced(make, keep, reduce), make(keep) if reduce != "sum" else None, kind)
+        _reduce_point(kind, make, keep, reduce)
         for kind, make in CHUNK_KINDS.items() for reduce in REDUCES for keep in KEEP_RATIOS), "Compared with SUM.")
 
 
+def _reduce_point(kind, make, keep, reduce):
+    return Point(reduce.upper(), percent(keep), _reduced(make, keep, reduce), make(keep) if reduce != "sum" else None,
+                 kind)
+
+
 def _reduced(make, keep, reduce, **more):
-    """SUM is the service's default, and left to it."""
+    """A cell without a chunk_reduce is SUM."""
     return make(keep, **more) if reduce == "sum" else make(keep, chunk_reduce=reduce, **more)
 
 
 def confirmation():
     """MAX against SUM once more, for prompts that MAX was not chosen on."""
     return Sweep("confirmation", "MAX against SUM on other prompts", "share of tokens kept", tuple(
-        Point(reduce.upper(), percent(keep), _reduced(make, keep, reduce), make(keep) if reduce != "sum" else None, kind)
-        for kind, make in CHUNK_KINDS.items() for keep in KEEP_RATIOS[:3] for reduce in ("sum", "max")),
+        _reduce_point(kind, make, keep, reduce)
+        for kind, make in CHUNK_KINDS.items() for reduce in ("sum", "max") for keep in KEEP_RATIOS[:3]),
         "Compared with SUM.")
 
 
@@ -129,8 +135,8 @@ def leaders():
     return Sweep("leaders", "Index reuse by groups and leaders", "groups", tuple(
         Point(at(keep), groups_text(groups), sentences(keep, groups=groups), sentences(keep))
         for keep in CLAIMED_RATIOS for groups in PARTITIONS),
-        "Chunks are sentences; compared with no reuse. `0-1:1,2-2:2`: layers 0 and 1 share what layer 1 chooses, layer 2 chooses for itself; "
-        "`+`: all choose together.")
+        "Chunks are sentences; compared with no reuse. `0-1:1,2-2:2`: layers 0 and 1 share what layer 1 chooses, "
+        "layer 2 chooses for itself; `+`: all choose together.")
 
 
 def profile(groups):
@@ -147,7 +153,7 @@ TEXT_CHUNKS = (TextChunks(), *(TextChunks(longest=longest) for longest in (8, 12
 
 
 def text_chunks():
-    return Sweep("text", "Sentences found in the text by `chunkkv.chunking`", "chunks", tuple(
+    return Sweep("text", "Sentences found in the text by chunkkv.chunking", "chunks", tuple(
         Point(at(keep), str(chunks).removeprefix("text ").replace("text", "defaults"), Cell("chunk_kv", keep, chunks),
               sentences(keep))
         for keep in CLAIMED_RATIOS for chunks in TEXT_CHUNKS),
@@ -185,6 +191,6 @@ def kvpress():
             points.append(Point("this service", x, ours(keep), panel=at(keep)))
             points.append(Point("kvpress", x, theirs(keep), ours(keep), at(keep)))
     return Sweep("kvpress", "Side by side with kvpress", "policy", tuple(points),
-                 "kvpress compared with the service. kvpress keeps whole chunks (94 and 194, or 84 and 184 tokens, of a budget "
-                 "of 102 and 205), and its SnapKV and ObservedAttention, here beside H2O, choose for each KV head; H2O "
-                 "keeps recent tokens too, ObservedAttention does not.")
+                 "kvpress compared with the service. kvpress keeps whole chunks (94 and 194, or 84 and 184 tokens, of "
+                 "102 and 205). Its SnapKV and ObservedAttention, here beside H2O, choose for each KV head; "
+                 "H2O keeps recent tokens too, ObservedAttention does not.")

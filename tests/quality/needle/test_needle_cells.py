@@ -34,7 +34,8 @@ def test_names_say_what_is_not_the_default():
 def test_every_comparison_changes_one_thing():
     """Within chunk_kv and snap_kv a point differs from what it is compared with by its sweep's factor alone."""
     factors = {"chunk_length": {"chunks"}, "reduce": {"chunk_reduce"}, "window": {"window_length"}, "pool": {"pool"},
-               "reuse": {"reuse_group", "group_score"}, "leaders": {"groups"}, "text": {"chunks"}, "profile": {"groups"}}
+               "reuse": {"reuse_group", "group_score"}, "leaders": {"groups"}, "text": {"chunks"},
+               "profile": {"groups"}}
     for sweep in [*sweeps.standard()[1:], sweeps.text_chunks(), sweeps.profile(GROUPS)]:
         for point in sweep.points:
             if point.against:
@@ -51,7 +52,7 @@ def test_specifications():
     assert spec.chunk_starts == (0, 8)
 
     spec = grid(0.2, 15, window_length=16).specification(prompt, None)
-    assert (spec.chunk_length, spec.chunk_starts, spec.window_length) == (15, None, 16)
+    assert (spec.chunk_length, spec.chunk_starts, spec.window_length, spec.chunk_reduce) == (15, None, 16, "sum")
     assert FULL.specification(prompt, None).keep_ratio is None
 
 

@@ -44,7 +44,7 @@ def test_a_stopped_run_goes_on_where_it_was(path):
 
     assert run(ledger, PROMPTS, CELLS, lambda: rest) == 2
     assert [recipe for recipe, _ in rest.asked] == ["y", "z"]
-    assert ledger.of(CELLS[1], range(3)) == ["xb", "yb", "zb"]
+    assert ledger.of(CELLS[1], PROMPTS.recipes) == ["xb", "yb", "zb"]
 
 
 def test_a_further_cell_is_measured_alone(path):

@@ -37,10 +37,10 @@ def results(out):
 
 @pytest.fixture(scope="module")
 def trials(arguments, results):
-    """Trials of the run, by prompt and cell."""
+    """Trials of the run: by cell, of each prompt in turn."""
     work = arguments[arguments.index("--work") + 1]
     lines = open(f"{work}/main.jsonl").read().splitlines()
-    return {record["prompt"]: record["trials"] for record in map(json.loads, lines[1:])}
+    return [record["trials"] for record in map(json.loads, lines[1:])]
 
 
 def test_every_cell_has_every_prompt(results):

@@ -29,9 +29,9 @@ def _cell(results, series, keep):
     return results["cells"][POLICIES[series](keep).name]
 
 
-def _paired_text(paired):
-    """Of a cell that is compared with the one that the verdict is about."""
-    return f"alone right: {paired['only_this']} against {paired['only_against']} prompts, p {paired['p']:.2g}"
+def _paired_text(paired, name, against):
+    return (f"{name} alone is right on {paired['only_this']} prompts, {against} alone on {paired['only_against']}, p "
+            f"{paired['p']:.2g}")
 
 
 def sentences_ahead(results):
@@ -45,7 +45,7 @@ def sentences_ahead(results):
             theirs = _cell(results, series, keep)
             holds &= ours["low"] > theirs["high"]
             figures.append(f"keep {keep:.0%}: {series} {share_text(theirs)}; "
-                           f"{_paired_text(paired[series, f'{keep:.0%}'])}")
+                           f"{_paired_text(paired[series, f'{keep:.0%}'], series, SENTENCES)}")
     return _verdict("At keep 10 and 20 % ChunkKV with given chunks is ahead of SnapKV, H2O and StreamingLLM, outside "
                     "the intervals.", holds, figures, _cells_against_sentences(results))
 
@@ -103,9 +103,9 @@ def adjacent_similarity(results):
         (figures if each["low"] > 0 else against).append(text)
         against += [f"keep {keep:.0%}, layers {pair} and {pair + 1} alone: {series} {one:.3f}, {SNAP_KV} {other:.3f}"
                     for pair, (one, other) in enumerate(zip(ours["jaccard"], theirs["jaccard"])) if one <= other]
-    return _verdict("At keep 10 and 20 % the kept past of adjacent layers is more similar with ChunkKV than with SnapKV: "
-                    "mean Jaccard (in brackets layers 0 and 1, 1 and 2), the difference's interval above 0.", holds,
-                    figures, against)
+    return _verdict("At keep 10 and 20 % the kept past of adjacent layers is more similar with ChunkKV than with "
+                    "SnapKV: mean Jaccard (in brackets layers 0 and 1, 1 and 2), the difference's interval above 0.",
+                    holds, figures, against)
 
 
 def _similarities(cell):
@@ -127,7 +127,7 @@ def profile_loss(results, profile):
             continue
         paired, ours = point["paired"], results["cells"][point["cell"]]
         text = (f"{point['series']}, {point['panel']}: {share_text(ours)} with groups {point['x']}, "
-                f"{share_text(results['cells'][paired['against']])} without; {_paired_text(paired)}")
+                f"{share_text(results['cells'][paired['against']])} without; {_paired_text(paired, 'it', 'no reuse')}")
         kept = paired["difference"] >= -ALLOWED_LOSS
         holds &= kept
         (figures if kept else against).append(text)
