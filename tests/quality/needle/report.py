@@ -42,12 +42,13 @@ def _verdicts(verdicts):
 def _recommendation(results):
     lines = ["## Recommended setting", "",
              "The most exact answers at each keep ratio among sentences and grids with SUM, MEAN and MAX, chosen and "
-             "measured on the same prompts; same: those that do not differ from it (p at least 0.05).", "",
+             "measured on the same prompts; same: those that do not differ from it (p at least 0.05); worse: how many "
+             "others do.", "",
              _row("keep", "chunks", "best", "exact", "same", "worse"), _row(*["---"] * 6)]
     for row in results["recommendation"]:
-        short = lambda names: "; ".join(_setting(name) for name in names) or "–"
+        same = "; ".join(map(_setting, row["same"])) or "–"
         lines.append(_row(f"{row['keep_ratio']:.0%}", row["kind"], _setting(row["best"]),
-                          share_text(results["cells"][row["best"]]), short(row["same"]), short(row["worse"])))
+                          share_text(results["cells"][row["best"]]), same, str(len(row["worse"]))))
     return lines + [""]
 
 

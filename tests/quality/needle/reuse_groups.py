@@ -24,7 +24,7 @@ def parse_groups(text):
 
 
 def load_profile(path):
-    """Groups of a profile's JSON: {"groups": [{"first_layer", "layer_count", "leader": layer or null}]}."""
+    """Groups of a profile's JSON, as `chunkkv tune` writes it: without a leader all choose."""
     profile = json.loads(path.read_text())
-    return tuple(ReuseGroup(group["first_layer"], group["layer_count"], group["leader"])
+    return tuple(ReuseGroup(group["first_layer"], group["layer_count"], group.get("leader"))
                  for group in profile["groups"])

@@ -20,7 +20,13 @@ POLICIES = {
     "StreamingLLM": lambda keep: Cell("streaming_llm", keep),
 }
 SENTENCES, GRID, SNAP_KV, H2O, STREAMING_LLM = POLICIES
+SENTENCES_MAX = "ChunkKV, sentences, MAX"
 FULL_CACHE = "full cache"
+
+
+def sentences_by_max(keep, **more):
+    """The service's defaults for given chunks."""
+    return sentences(keep, chunk_reduce="max", **more)
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,11 @@ def at(ratio):
 
 def keep_ratios():
     points = [Point(series, percent(keep), make(keep), None if series == SENTENCES else sentences(keep))
-              for series, make in POLICIES.items() for keep in KEEP_RATIOS]
+              for series, make in {SENTENCES_MAX: sentences_by_max, **POLICIES}.items() for keep in KEEP_RATIOS]
     return Sweep("keep", "Policy by keep ratio", "share of tokens kept",
-                 (*points, Point(FULL_CACHE, percent(1), FULL)), "Compared with ChunkKV, sentences.")
+                 (*points, Point(FULL_CACHE, percent(1), FULL)),
+                 "Compared with ChunkKV, sentences, whose chunks are scored by the paper's SUM; MAX is the service's "
+                 "default where chunks are given.")
 
 
 def chunk_lengths():
@@ -76,7 +84,7 @@ CHUNK_KINDS = {SENTENCES: sentences, GRID: grid,
 
 
 def reduces():
-    return Sweep("reduce", "A chunk's score: SUM, MEAN or MAX of its tokens'", "share of tokens kept", tuple(
+    return Sweep("reduce", "A chunk's score: SUM, MEAN or MAX of its token scores", "share of tokens kept", tuple(
         _reduce_point(kind, make, keep, reduce)
         for kind, make in CHUNK_KINDS.items() for reduce in REDUCES for keep in KEEP_RATIOS), "Compared with SUM.")
 
@@ -140,8 +148,8 @@ def leaders():
 
 
 def profile(groups):
-    """Groups of a measured reuse profile."""
-    makers = {SENTENCES: sentences, GRID: grid}
+    """Groups of a measured reuse profile, with the choice of tokens that it was measured for, and with others."""
+    makers = {SENTENCES_MAX: sentences_by_max, SENTENCES: sentences, GRID: grid}
     return Sweep("profile", "Reuse profile", "groups", tuple(
         Point(series, x, make(keep, **choice), make(keep) if choice else None, at(keep))
         for series, make in makers.items() for keep in CLAIMED_RATIOS
