@@ -34,6 +34,9 @@ def running_server(folder: Path, *options):
             process.kill()
             pytest.fail("the server did not start: " + (folder / "log").read_text()[-2000:])
         time.sleep(0.02)
-    yield f"127.0.0.1:{port_file.read_text().strip()}"
-    process.terminate()
-    assert process.wait(timeout=30) == 0, (folder / "log").read_text()[-2000:]
+    try:
+        yield f"127.0.0.1:{port_file.read_text().strip()}"
+    finally:
+        process.terminate()
+        code = process.wait(timeout=30)
+    assert code == 0, (folder / "log").read_text()[-2000:]

@@ -8,7 +8,7 @@ pytest.importorskip("chunkkv", reason="the chunkkv package is not installed")
 
 from needle import verdicts
 from needle.estimates import wilson
-from needle.sweeps import GRID, KEEP_RATIOS, POLICIES, SENTENCES, SNAP_KV, STREAMING_LLM
+from needle.sweeps import GRID, KEEP_RATIOS, POLICIES, SENTENCES, SENTENCES_MAX, SNAP_KV, STREAMING_LLM
 
 PROMPTS = 200
 EXACT = dict(zip(POLICIES, (170, 100, 10, 20, 40)))
@@ -86,7 +86,7 @@ def test_chance_is_that_of_two_random_choices():
 
 
 def test_a_profile_may_cost_a_point_and_no_more(results):
-    point = {"series": SENTENCES, "panel": "keep 10%", "x": "0-2:1", "cell": "with",
+    point = {"series": SENTENCES_MAX, "panel": "keep 10%", "x": "0-2:1", "cell": "with",
              "paired": {"against": "without", "only_this": 1, "only_against": 3, "difference": -0.01, "p": 0.6}}
     results["cells"] |= {"with": cell(168), "without": cell(170)}
     profile = {"name": "profile", "points": [point]}
@@ -95,6 +95,9 @@ def test_a_profile_may_cost_a_point_and_no_more(results):
     worse = copy.deepcopy(profile)
     worse["points"][0]["paired"]["difference"] = -0.015
     assert not verdicts.profile_loss(results, worse)["holds"]
+    worse["points"][0]["series"] = SENTENCES  # another choice than the profile was measured for
+    judged = verdicts.profile_loss(results, worse)
+    assert judged["holds"] and len(judged["against"]) == 1
 
 
 def test_different_positions_fail():

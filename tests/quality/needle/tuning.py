@@ -45,7 +45,8 @@ def tuning(address, model_file, *arguments):
 
 
 def tune(address, prompt_count, keep_ratio, max_loss, out):
-    """What `chunkkv tune` says; the profile is written to `out`. Each prompt is put with its sentences as chunks."""
+    """What `chunkkv tune` says; the profile is written to `out`. Each prompt is put with its sentences as chunks, and
+    deleted: a put of what is stored already sends no scores."""
     llama = Llama()
     model = identity(llama)
     with tempfile.TemporaryDirectory() as folder, chunkkv.Client(address) as client:
@@ -59,6 +60,7 @@ def tune(address, prompt_count, keep_ratio, max_loss, out):
                 layers = [payload("chunk_kv", cache, WINDOW_LENGTH)
                           for cache in llama.prefill(prompt.tokens, WINDOW_LENGTH).layers]
                 client.put(model=model, tokens=prompt.tokens, layers=layers, spec=spec)
+                client.delete(model=model, tokens=prompt.tokens, spec=spec)
             said, errors = process.communicate(timeout=60)
             if process.returncode:
                 raise RuntimeError(f"chunkkv tune failed: {errors}")

@@ -1,6 +1,7 @@
 """What must hold, judged from the results, whichever way they fall."""
 
-from needle.sweeps import CLAIMED_RATIOS, GRID, H2O, KEEP_RATIOS, POLICIES, SENTENCES, SNAP_KV, STREAMING_LLM
+from needle.sweeps import (CLAIMED_RATIOS, GRID, H2O, KEEP_RATIOS, POLICIES, SENTENCES, SENTENCES_MAX, SNAP_KV,
+                           STREAMING_LLM)
 
 BASELINES = (SNAP_KV, H2O, STREAMING_LLM)
 ALLOWED_LOSS = 0.01
@@ -121,6 +122,7 @@ def same_positions(agreement):
 
 
 def profile_loss(results, profile):
+    """Judged on the choice of tokens that the profile was measured for; what it costs other choices is told."""
     figures, against, holds = [], [], True
     for point in profile["points"]:
         if "paired" not in point:
@@ -129,7 +131,8 @@ def profile_loss(results, profile):
         text = (f"{point['series']}, {point['panel']}: {share_text(ours)} with groups {point['x']}, "
                 f"{share_text(results['cells'][paired['against']])} without; {_paired_text(paired, 'it', 'no reuse')}")
         kept = paired["difference"] >= -ALLOWED_LOSS
-        holds &= kept
+        if point["series"] == SENTENCES_MAX:
+            holds &= kept
         (figures if kept else against).append(text)
-    return _verdict("With the reuse profile answers are at most 1 point fewer than without reuse, at the same keep "
-                    "ratio.", holds, figures, against)
+    return _verdict("With the reuse profile, for the choice it was measured with (sentences, MAX), answers are at most 1 "
+                    "point fewer than without reuse, at the same keep ratio.", holds, figures, against)
