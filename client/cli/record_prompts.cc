@@ -9,9 +9,10 @@
 namespace chunkkv::cli {
 namespace {
 
-absl::StatusOr<ModelIdentity> IdentityOf(client::Client& client, const client::ModelRef& model) {
+absl::StatusOr<ModelIdentity> IdentityOf(client::Client& client, const client::ModelRef& model,
+                                         const client::CallOptions& options) {
   if (model.model) return *model.model;
-  CHUNKKV_ASSIGN_OR_RETURN(const client::ListPage page, client.List(1, "", model.fingerprint));
+  CHUNKKV_ASSIGN_OR_RETURN(const client::ListPage page, client.List(1, "", model.fingerprint, options));
   if (!page.entries.empty() && page.entries[0].header.model) return *page.entries[0].header.model;
   return ErrorStatus(absl::StatusCode::kNotFound, "MODEL_UNKNOWN",
                      "the server does not tell the model of this fingerprint: name it by its flags or --model-file");
@@ -35,15 +36,9 @@ absl::Status RecordPrompts(
   client::CallOptions stoppable = options;
   client::Cancellation stop;
   stoppable.cancellation = stop;
-  std::optional<ModelIdentity> identity;
+  CHUNKKV_ASSIGN_OR_RETURN(const ModelIdentity identity, IdentityOf(client, model, options));
+  int32_t taken = 0;
   absl::Status failure;
-  const auto take = [&](client::RecordedScores scores) -> absl::Status {
-    if (!identity) {
-      CHUNKKV_ASSIGN_OR_RETURN(identity, IdentityOf(client, model));
-    }
-    const CompactionSpec spec = scores.spec;
-    return on_prompt(spec, PromptOf(std::move(scores), *identity));
-  };
   client::RecordRequest request;
   request.model = model;
   request.put_count = put_count;
@@ -51,18 +46,26 @@ absl::Status RecordPrompts(
       request,
       [&](client::RecordedScores scores) {
         if (!failure.ok()) return;
-        failure = take(std::move(scores));
+        const CompactionSpec spec = scores.spec;
+        failure = on_prompt(spec, PromptOf(std::move(scores), identity));
         if (!failure.ok()) stop.Cancel();
+        ++taken;
       },
       [put_count] { std::fprintf(stderr, "chunkkv: recording the next %d puts\n", put_count); },
       [](const client::SkippedPuts& skipped) {
         std::fprintf(stderr,
                      "chunkkv: left out so far: %lld puts of which some layer was not scored (index reuse by leaders, "
-                     "or everything kept), %lld for want of room\n",
-                     static_cast<long long>(skipped.unscored), static_cast<long long>(skipped.no_room));
+                     "or everything kept), %lld for want of room, %lld that were stored already\n",
+                     static_cast<long long>(skipped.unscored), static_cast<long long>(skipped.no_room),
+                     static_cast<long long>(skipped.already_stored));
       },
       stoppable);
-  return failure.ok() ? status : failure;
+  if (!failure.ok()) return failure;
+  if (taken > 0 && StatusReason(status) == "RPC_TOO_LONG") {
+    std::fprintf(stderr, "chunkkv: the server's limit for one RPC came after %d puts\n", taken);
+    return absl::OkStatus();
+  }
+  return status;
 }
 
 }  // namespace chunkkv::cli

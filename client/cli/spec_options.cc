@@ -32,12 +32,18 @@ void SpecOptions::AddChoiceTo(CLI::App& app) {
   app.add_option("--max-tokens", max_tokens_, "tokens kept, instead of --keep-ratio")->group(kGroup);
   app.add_option("--chunk-length", chunk_length_, "tokens a chunk [10]")->group(kGroup);
   app.add_option("--window-length", window_length_, "tokens of the observation window [32]")->group(kGroup);
-  app.add_option("--chunk-reduce", chunk_reduce_, "score of a chunk: sum, mean or max [sum; given chunks: max]")->group(kGroup);
+  app.add_option("--chunk-reduce", chunk_reduce_, "score of a chunk: sum, mean or max [sum; given chunks: max]")
+      ->group(kGroup);
   app.add_option("--pool", pool_, "width of average pooling, odd [1; snap_kv 5]")->group(kGroup);
   app.add_option("--sink-tokens", sink_tokens_, "first tokens that are always kept [0; streaming_llm 4]")
       ->group(kGroup);
   app.add_option("--recent-ratio", recent_ratio_, "h2o: share of the budget kept as most recent [0.5]")->group(kGroup);
   app.add_option("--budget-multiple", budget_multiple_, "the budget is made a multiple of this [1]")->group(kGroup);
+}
+
+bool SpecOptions::has_choice() const {
+  return is_given() || keep_ratio_ || max_tokens_ || chunk_length_ || window_length_ || chunk_reduce_ || pool_ ||
+         sink_tokens_ || recent_ratio_ || budget_multiple_;
 }
 
 void SpecOptions::AddTo(CLI::App& app) {
@@ -120,7 +126,6 @@ absl::Status SpecOptions::UseLeaders(int32_t layer_count, CompactionSpec* spec) 
   if (layer_count == 0) {
     return InvalidArgument("BAD_LEADERS", "--leaders need the model's layers: name them, or give --accept VARIANT");
   }
-
   const int32_t length = reuse_group_.value_or(1);
   if (length < 1 || (spec->group_score && *spec->group_score == GroupScore::kSum)) {
     return InvalidArgument("BAD_LEADERS", "--leaders need --reuse-group of at least 1 and --group-score leader");

@@ -25,6 +25,8 @@ class SpecOptions {
   // Only what a layer chooses its tokens by: no groups, no guardrail.
   void AddChoiceTo(CLI::App& app);
   bool is_given() const { return !policy_.empty(); }
+  // Whether any flag of AddChoiceTo is given.
+  bool has_choice() const;
 
   // `layer_count` attention layers, over which --leaders become groups. `fingerprint` of the model, where it is known:
   // --profile must be of it. A profile that was measured with another choice than this one is used, and a note on

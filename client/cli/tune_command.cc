@@ -1,5 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -42,9 +44,12 @@ struct TuneOptions {
   SpecOptions spec;
 };
 
-absl::Status MakeFolder(const std::string& path) {
+absl::Status MakeEmptyFolder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
+  if (!error && !std::filesystem::is_empty(path, error) && !error) {
+    return FailedPrecondition("FOLDER_NOT_EMPTY", absl::StrCat("--save ", path, " has files already"));
+  }
   return error ? FileStatus(error.value(), "creating", path) : absl::OkStatus();
 }
 
@@ -86,29 +91,65 @@ absl::StatusOr<CompactionSpec> ChoiceFor(const SpecOptions& options, const Compa
   return spec;
 }
 
-// A server's next puts, measured as they are committed.
+// A server's next puts, measured as they are committed. Those that cannot be measured together with the first are left
+// out: of another window or without its kind of chunks, and, where the puts say how to choose, of another choice.
+class PutTuner {
+ public:
+  PutTuner(const TuneOptions& options, TuneRequest request, const Compactor& compactor, ExecutionContext context)
+      : options_(options), request_(std::move(request)), compactor_(compactor), context_(std::move(context)) {}
+
+  absl::Status Add(const CompactionSpec& put, const tune::RecordedPromptFile& prompt) {
+    if (!run_) {
+      CHUNKKV_ASSIGN_OR_RETURN(request_.spec, ChoiceFor(options_.spec, put));
+      first_ = put;
+      run_.emplace(request_, compactor_, context_);
+    }
+    if (!IsLikeFirst(put)) {
+      std::fprintf(stderr, "chunkkv: left out: a put of another choice of tokens than the first one's\n");
+      return absl::OkStatus();
+    }
+    const std::string name = absl::StrCat("put-", absl::Dec(++put_count_, absl::kZeroPad5));
+    if (!options_.save.empty()) {
+      CHUNKKV_RETURN_IF_ERROR(
+          tune::WriteRecordedPrompt(absl::StrCat(options_.save, "/", name, ".safetensors"), prompt));
+    }
+    return run_->Add(name, prompt);
+  }
+
+  absl::StatusOr<TuneReport> Finish() const {
+    if (!run_) return InvalidArgument("NOTHING_MEASURED", "no put came");
+    return run_->Finish();
+  }
+
+ private:
+  bool IsLikeFirst(const CompactionSpec& put) const {
+    if (put.chunk_starts.empty() != first_.chunk_starts.empty()) return false;
+    if (!options_.spec.is_given()) return CanonicalText(OwnChoice(put)) == CanonicalText(OwnChoice(first_));
+    return put.window_length.value_or(32) == first_.window_length.value_or(32);
+  }
+
+  const TuneOptions& options_;
+  TuneRequest request_;
+  const Compactor& compactor_;
+  const ExecutionContext context_;
+  CompactionSpec first_;
+  std::optional<TuneRun> run_;
+  int32_t put_count_ = 0;
+};
+
 absl::StatusOr<TuneReport> TunePuts(const TuneOptions& options, TuneRequest request, const Compactor& compactor,
                                     const ExecutionContext& context) {
-  if (!options.save.empty()) CHUNKKV_RETURN_IF_ERROR(MakeFolder(options.save));
+  if (options.spec.has_choice() && !options.spec.is_given()) {
+    return InvalidArgument("BAD_USAGE", "--policy is required with flags that say how to choose");
+  }
+  if (!options.save.empty()) CHUNKKV_RETURN_IF_ERROR(MakeEmptyFolder(options.save));
   CHUNKKV_ASSIGN_OR_RETURN(const client::ModelRef model, options.identity.ModelRef());
   CHUNKKV_ASSIGN_OR_RETURN(const std::unique_ptr<client::Client> client, options.connection.Connect());
-  std::optional<TuneRun> run;
-  int32_t put_count = 0;
-  CHUNKKV_RETURN_IF_ERROR(
-      RecordPrompts(*client, model, options.next_puts, options.connection.Call(),
-                    [&](const CompactionSpec& put, const tune::RecordedPromptFile& prompt) -> absl::Status {
-                      if (!run) {
-                        CHUNKKV_ASSIGN_OR_RETURN(request.spec, ChoiceFor(options.spec, put));
-                        run.emplace(request, compactor, context);
-                      }
-                      const std::string name = absl::StrCat("put-", ++put_count);
-                      if (!options.save.empty()) {
-                        CHUNKKV_RETURN_IF_ERROR(
-                            tune::WriteRecordedPrompt(absl::StrCat(options.save, "/", name, ".safetensors"), prompt));
-                      }
-                      return run->Add(name, prompt);
-                    }));
-  return run->Finish();
+  PutTuner tuner(options, std::move(request), compactor, context);
+  CHUNKKV_RETURN_IF_ERROR(RecordPrompts(
+      *client, model, options.next_puts, options.connection.Call(),
+      [&tuner](const CompactionSpec& put, const tune::RecordedPromptFile& prompt) { return tuner.Add(put, prompt); }));
+  return tuner.Finish();
 }
 
 absl::Status RunTune(const TuneOptions& options, bool json) {
@@ -120,6 +161,8 @@ absl::Status RunTune(const TuneOptions& options, bool json) {
   if (!options.save.empty() && options.next_puts == 0) {
     return InvalidArgument("BAD_USAGE", "--save goes with --next-puts");
   }
+  const std::filesystem::path folder = std::filesystem::path(options.out).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder)) return FileStatus(ENOENT, "opening", folder.string());
   const std::unique_ptr<Compactor> compactor = MakeCpuCompactor();
   Executor executor(std::max(1u, std::thread::hardware_concurrency()));
   const auto tune = options.in.empty() ? TunePuts : TuneFiles;
@@ -169,9 +212,9 @@ void AddTuneCommand(CLI::App& app, Command& command) {
       "      --profile profile.json\n"
       "The fewest groups of consecutive layers whose losses stay within the bounds; of those the fewest scored "
       "layers,\n"
-      "then the smallest losses. --next-puts waits for puts whose every layer is scored (no index reuse, or sums) "
-      "and,\n"
-      "without --policy, measures the choice that they asked for.");
+      "then the smallest losses.\n"
+      "--next-puts waits for puts whose every layer is scored (no index reuse, or sums). Without --policy it measures\n"
+      "the choice that the first of them asked for. Puts that cannot be measured with the first are left out.");
   tune->callback(
       [options, &command] { command.run = [options, &command] { return RunTune(*options, command.json); }; });
 }

@@ -7,16 +7,23 @@
 #include "client/cli/output.h"
 #include "client/tune/choose_groups.h"
 #include "service/base/status_macros.h"
+#include "service/format/sha256.h"
 
 namespace chunkkv::cli {
 namespace {
 
-// "llama-3.1-8b, chunk_kv 20.0 %".
-std::string DefaultName(const ModelIdentity& model, const CompactionSpec& spec) {
+// "llama-3.1-8b, chunk_kv 20.0 %, 5f0c2a91": the last are digits of a digest of what was measured and found, so that
+// other groups have another name.
+std::string DefaultName(const ReuseProfile& profile) {
   constexpr size_t kMaxModelBytes = 80;
+  constexpr size_t kDigits = 8;
+  const CompactionSpec& spec = profile.spec;
   const std::string budget = spec.keep_ratio ? ShareText(*spec.keep_ratio) : absl::StrCat(*spec.max_tokens, " tokens");
-  const std::string model_name = model.name.size() <= kMaxModelBytes ? model.name : "model";
-  return absl::StrCat(model_name, ", ", std::string(PolicyName(spec.policy)), " ", budget);
+  const std::string model = profile.model.name.size() <= kMaxModelBytes ? profile.model.name : "model";
+  CompactionSpec found = spec;
+  found.groups = profile.groups;
+  const std::string digest = ToHex(Sha256Of(CanonicalText(found) + (profile.given_chunks ? " given" : "")));
+  return absl::StrCat(model, ", ", std::string(PolicyName(spec.policy)), " ", budget, ", ", digest.substr(0, kDigits));
 }
 
 }  // namespace
@@ -38,7 +45,6 @@ absl::Status TuneRun::Add(const std::string& name, const tune::RecordedPromptFil
   if (names_.empty()) {
     model_ = *prompt.model;
     layers_ = prompt.layers;
-    has_given_chunks_ = !prompt.prompt.chunk_starts.empty();
   }
   absl::Status status = CheckSameModel(prompt);
   if (status.ok()) status = meter_.Add(prompt.prompt).status();
@@ -50,10 +56,9 @@ absl::Status TuneRun::Add(const std::string& name, const tune::RecordedPromptFil
 ReuseProfile TuneRun::Profile(const tune::LayerAgreement& agreement) const {
   const CompactionSpec& spec = request_.spec;
   ReuseProfile profile;
-  profile.name = request_.profile_name.empty() ? DefaultName(model_, spec) : request_.profile_name;
   profile.model = model_;
   profile.spec = OwnChoice(spec);
-  profile.given_chunks = spec.policy == Policy::kChunkKv && has_given_chunks_;
+  profile.given_chunks = spec.policy == Policy::kChunkKv && meter_.has_given_chunks();
   profile.max_loss = request_.rules.max_loss;
   profile.max_worst_loss = request_.rules.max_worst_loss;
   profile.prompt_count = agreement.prompt_count;
@@ -65,6 +70,7 @@ ReuseProfile TuneRun::Profile(const tune::LayerAgreement& agreement) const {
       profile.layers.push_back({agreement.own_mass[layer], loss.mean, loss.worst});
     }
   }
+  profile.name = request_.profile_name.empty() ? DefaultName(profile) : request_.profile_name;
   return profile;
 }
 

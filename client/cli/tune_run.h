@@ -21,7 +21,7 @@ struct TuneRequest {
   CompactionSpec spec;  // how a layer chooses
   tune::GroupRules rules;
   int32_t max_group = 8;
-  std::string profile_name;  // empty: of model, policy and budget
+  std::string profile_name;  // empty: of model, policy, budget and what was found
 };
 
 // Not thread-safe. Holds the scores of no prompt that has been added.
@@ -47,7 +47,6 @@ class TuneRun {
   std::vector<std::string> names_;
   std::vector<int32_t> layers_;  // attention layers of the first prompt
   ModelIdentity model_;          // of the first prompt
-  bool has_given_chunks_ = false;
 };
 
 }  // namespace chunkkv::cli

@@ -258,6 +258,9 @@ absl::StatusOr<Capabilities> Client::GetCapabilities(const CallOptions& options)
     loaded.name = profile.name();
     loaded.fingerprint = FixedFromView<32>(profile.fingerprint()).value_or(Bytes32());
     for (const v1::ReuseGroup& group : profile.groups()) loaded.groups.push_back(FromProto(group));
+    loaded.spec = FromProto(profile.spec());
+    loaded.given_chunks = profile.given_chunks();
+    loaded.max_loss = profile.max_loss();
   }
   return capabilities;
 }

@@ -77,19 +77,25 @@ absl::Status Client::RecordScores(const RecordRequest& request, const std::funct
   CallContext context(options);
   const auto reader = impl_->stub().RecordScores(context.get(), proto);
   ArrivingPut arriving;
+  int32_t put_count = 0;
   absl::Status status;
   v1::RecordScoresResponse reply;
   while (reader->Read(&reply)) {
     if (!status.ok()) continue;
     if (reply.has_recording() && on_recording) on_recording();
-    if (reply.has_skipped() && on_skipped) on_skipped({reply.skipped().unscored(), reply.skipped().no_room()});
+    if (reply.has_skipped() && on_skipped) {
+      on_skipped({reply.skipped().unscored(), reply.skipped().no_room(), reply.skipped().already_stored()});
+    }
     if (reply.has_put()) status = arriving.Begin(reply.put());
     if (reply.has_layer()) status = arriving.Add(reply.layer());
     if (!status.ok()) context.get()->TryCancel();
-    if (arriving.IsComplete()) on_put(arriving.Take());
+    if (!arriving.IsComplete()) continue;
+    on_put(arriving.Take());
+    ++put_count;
   }
   const absl::Status ended = context.Convert(reader->Finish());
-  return status.ok() ? ended : status;
+  if (!status.ok() || !ended.ok()) return status.ok() ? ended : status;
+  return put_count == request.put_count ? ended : BadReply("a recording that ended before its last put");
 }
 
 }  // namespace chunkkv::client

@@ -161,14 +161,17 @@ absl::StatusOr<bool> AgreementMeter::Add(const RecordedPrompt& prompt) {
     return false;
   }
   CHUNKKV_RETURN_IF_ERROR(CheckPrompt(prompt, plan.past_length));
+  const int32_t longest_run = std::min(max_group_, static_cast<int32_t>(prompt.scores.size()));
+  std::vector<Choices> choices;  // of runs of 1, 2, ... layers
+  for (int32_t run_length = 1; run_length <= longest_run; ++run_length) {
+    CHUNKKV_ASSIGN_OR_RETURN(choices.emplace_back(), Choose(prompt, run_length));
+  }
   if (layer_count_ == 0) Begin(prompt);
-  CHUNKKV_ASSIGN_OR_RETURN(const Choices own, Choose(prompt, 1));
+  const Choices& own = choices[0];
   CountOwn(prompt, plan, own);
   CountLed(prompt, own);
-  CountSummed(prompt, own, 1, own);
-  for (int32_t run_length = 2; run_length <= sums_.losses.max_group(); ++run_length) {
-    CHUNKKV_ASSIGN_OR_RETURN(const Choices together, Choose(prompt, run_length));
-    CountSummed(prompt, together, run_length, own);
+  for (int32_t run_length = 1; run_length <= longest_run; ++run_length) {
+    CountSummed(prompt, choices[run_length - 1], run_length, own);
   }
   ++sums_.prompt_count;
   sums_.token_count += prompt.token_count;

@@ -30,9 +30,12 @@ class AgreementMeter {
   // none besides window and sinks, so that every layer chooses the same.
   // Errors: INVALID_ARGUMENT: NO_AGREEMENT_TO_MEASURE (a policy without scores), LAYERS_DIFFER (none, or another
   // number than the prompts before), MIXED_CHUNKS (chunk_kv: given chunks in some prompts only), BAD_SCORES (not [P]),
-  // NON_FINITE_INPUT, NEGATIVE_SCORES, those of MakePlan. A prompt that is refused leaves the meter as it was.
+  // NON_FINITE_INPUT, NEGATIVE_SCORES, those of MakePlan. A prompt that is refused, or not chosen from, leaves the
+  // meter as it was.
   absl::StatusOr<bool> Add(const RecordedPrompt& prompt);
 
+  // Whether the prompts that were measured have given chunks.
+  bool has_given_chunks() const { return has_given_chunks_; }
   // Over the prompts so far.
   LayerAgreement Agreement() const;
 

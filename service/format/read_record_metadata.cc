@@ -205,8 +205,12 @@ absl::Status ReadRecordMetadata(const Metadata& metadata, RecordHead* head) {
   json value;
   if (!ReadJson(metadata, "groups", &value) || !ReadGroups(value, &header)) return Damaged("groups");
   if (!ReadJson(metadata, "spec", &value) || !ReadSpec(value, &header.spec)) return Damaged("spec");
-  if (!ReadHex(metadata, "variant", &header.variant) || header.variant != VariantOf(header.spec)) {
-    return Damaged("variant");
+  if (!ReadHex(metadata, "variant", &header.variant)) return Damaged("variant");
+  if (header.variant != VariantOf(header.spec)) {
+    // Given chunks were summed where nothing was said, before MAX became the default.
+    if (header.spec.chunk_starts.empty() || header.spec.chunk_reduce.has_value()) return Damaged("variant");
+    header.spec.chunk_reduce = ChunkReduce::kSum;
+    if (header.variant != VariantOf(header.spec)) return Damaged("variant");
   }
   const std::string* key_positions = Find(metadata, "key_positions");
   if (key_positions == nullptr || (*key_positions != "original" && *key_positions != "contiguous")) {

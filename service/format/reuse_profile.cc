@@ -117,6 +117,9 @@ absl::Status ReadLayers(const json& object, ReuseProfile* profile) {
         !ReadField(item, "worst_loss", &layer.worst_loss)) {
       return Bad(absl::StrCat(where, " must have the numbers own_mass, mean_loss and worst_loss"));
     }
+    if (layer.own_mass < 0 || layer.own_mass > 1 || layer.worst_loss > 1 || layer.mean_loss > layer.worst_loss) {
+      return Bad(absl::StrCat(where, ": masses are shares, and no mean loss is above the worst"));
+    }
     if (layer.mean_loss > profile->max_loss ||
         (profile->max_worst_loss && layer.worst_loss > *profile->max_worst_loss)) {
       return Bad(absl::StrCat(where, " loses more than the bound"));

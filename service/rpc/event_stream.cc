@@ -95,7 +95,9 @@ void EventStream::OnCancel() { End(ErrorStatus(absl::StatusCode::kCancelled, "CA
 
 void EventStream::End(const absl::Status& status) {
   if (!output_.End(status)) return;
-  context_.timers.Schedule(kStuckMs, [weak = weak_from_this()] {
+  // Where all is said, the client may still have messages to take.
+  const int64_t patience_ms = status.ok() ? context_.limits.idle_timeout_ms : kStuckMs;
+  context_.timers.Schedule(patience_ms, [weak = weak_from_this()] {
     if (const auto stream = weak.lock()) stream->output_.CancelIfStuck();
   });
 }

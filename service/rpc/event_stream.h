@@ -41,7 +41,7 @@ class EventStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // To be called, from any thread, when there is something new. Does nothing once the stream is gone.
   std::function<void()> Wake();
-  // Whether fewer than `messages_ahead` messages wait behind the one that is being written.
+  // Whether fewer than `messages_ahead` messages are being written or wait for it.
   bool HasRoom(size_t messages_ahead = 64) const;
   void Send(const google::protobuf::MessageLite& message) { output_.Send(ToByteBuffer(message)); }
   void End(const absl::Status& status);

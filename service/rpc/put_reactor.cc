@@ -141,6 +141,7 @@ absl::Status PutReactor::TryBegin(const v1::Begin& begin) {
       return ErrorStatus(absl::StatusCode::kAlreadyExists, "CONTENT_DIFFERS",
                          "content_digest: the entry that is stored has another one");
     }
+    context_.recorder.NoteStored(request);
     v1::PutCacheResponse response;
     v1::Begun::AlreadyStored* already = response.mutable_begun()->mutable_already_stored();
     already->set_entry_id(ToString(stored->header().entry_id));

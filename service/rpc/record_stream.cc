@@ -59,11 +59,13 @@ void RecordStream::SendSome() {
 }
 
 void RecordStream::SendSkipped() {
+  if (!HasRoom(kMessagesAhead)) return;  // totals can wait
   const ScoreRecording::Skipped skipped = recording_->skipped();
   if (skipped == std::exchange(told_, skipped)) return;
   v1::RecordScoresResponse response;
   response.mutable_skipped()->set_unscored(skipped.unscored);
   response.mutable_skipped()->set_no_room(skipped.no_room);
+  response.mutable_skipped()->set_already_stored(skipped.already_stored);
   Send(response);
 }
 

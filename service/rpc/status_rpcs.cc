@@ -55,11 +55,14 @@ absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
   device->set_name(std::string(context.compactor.Name()));
   FillLimits(context, response->mutable_limits());
   response->set_record_format_version(kRecordFormatVersion);
-  for (const auto& [name, groups] : context.profiles.all()) {
+  for (const auto& [name, profile_of_name] : context.profiles.all()) {
     v1::GetCapabilitiesResponse::Profile* profile = response->add_profiles();
     profile->set_fingerprint(ToString(name.first));
     profile->set_name(name.second);
-    for (const ReuseGroup& group : groups) ToWire(group, profile->add_groups());
+    for (const ReuseGroup& group : profile_of_name.groups) ToWire(group, profile->add_groups());
+    ToWire(profile_of_name.spec, profile->mutable_spec());
+    profile->set_given_chunks(profile_of_name.given_chunks);
+    profile->set_max_loss(profile_of_name.max_loss);
   }
   return absl::OkStatus();
 }

@@ -32,14 +32,16 @@ absl::StatusOr<ProfileTable> ProfileTable::Load(const std::string& folder) {
   if (!paths.ok()) return paths.status();
   ProfileTable table;
   for (const std::filesystem::path& path : *paths) {
-    const absl::StatusOr<ReuseProfile> profile = ReadReuseProfile(path.string());
+    absl::StatusOr<ReuseProfile> profile = ReadReuseProfile(path.string());
     if (!profile.ok()) {
       return ErrorStatus(profile.status().code(), StatusReason(profile.status()),
                          path.string() + ": " + std::string(profile.status().message()));
     }
-    if (!table.groups_.emplace(Name(Fingerprint(profile->model), profile->name), profile->groups).second) {
+    Name name(Fingerprint(profile->model), profile->name);
+    const auto [place, is_new] = table.profiles_.emplace(std::move(name), *std::move(profile));
+    if (!is_new) {
       return InvalidArgument("PROFILE_TWICE",
-                             path.string() + ": '" + profile->name + "' of this model is in another file too");
+                             path.string() + ": '" + place->first.second + "' of this model is in another file too");
     }
   }
   return table;
@@ -47,8 +49,8 @@ absl::StatusOr<ProfileTable> ProfileTable::Load(const std::string& folder) {
 
 absl::StatusOr<std::vector<ReuseGroup>> ProfileTable::GroupsOf(const Bytes32& fingerprint,
                                                                const std::string& name) const {
-  const auto found = groups_.find(Name(fingerprint, name));
-  if (found != groups_.end()) return found->second;
+  const auto found = profiles_.find(Name(fingerprint, name));
+  if (found != profiles_.end()) return found->second.groups;
   return ErrorStatus(absl::StatusCode::kNotFound, "PROFILE_NOT_FOUND",
                      "spec.profile: this server has no profile of that name for the model");
 }

@@ -10,10 +10,11 @@
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/spec.h"
 #include "service/format/bytes.h"
+#include "service/format/reuse_profile.h"
 
 namespace chunkkv {
 
-// Reuse groups by model fingerprint and profile name. Immutable once loaded.
+// Profiles by model fingerprint and name. Immutable once loaded.
 class ProfileTable {
  public:
   using Name = std::pair<Bytes32, std::string>;
@@ -24,10 +25,10 @@ class ProfileTable {
 
   // Errors: NOT_FOUND (PROFILE_NOT_FOUND).
   absl::StatusOr<std::vector<ReuseGroup>> GroupsOf(const Bytes32& fingerprint, const std::string& name) const;
-  const std::map<Name, std::vector<ReuseGroup>>& all() const { return groups_; }
+  const std::map<Name, ReuseProfile>& all() const { return profiles_; }
 
  private:
-  std::map<Name, std::vector<ReuseGroup>> groups_;
+  std::map<Name, ReuseProfile> profiles_;
 };
 
 }  // namespace chunkkv

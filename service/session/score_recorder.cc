@@ -99,6 +99,10 @@ std::vector<std::shared_ptr<ScoreRecording>> ScoreRecorder::ListenersOf(const Pu
   return all;
 }
 
+void ScoreRecorder::NoteStored(const PutRequest& request) {
+  for (const auto& recording : ListenersOf(request)) recording->Skip(&ScoreRecording::Skipped::already_stored);
+}
+
 std::unique_ptr<PutScores> ScoreRecorder::BeginPut(const PutRequest& request, const PutPlan& put, EntryStore& store) {
   std::vector<std::shared_ptr<ScoreRecording>> listeners = ListenersOf(request);
   if (listeners.empty()) return nullptr;
@@ -114,9 +118,9 @@ std::unique_ptr<PutScores> ScoreRecorder::BeginPut(const PutRequest& request, co
   record.layers = put.layer_of_attention;
   const int64_t size_bytes =
       CheckedProduct({static_cast<int64_t>(record.layers.size()), record.past_length, sizeof(float)});
-  absl::StatusOr<BudgetShare> share = store.Reserve(Buffer::ChargedBytes(size_bytes));
-  if (!share.ok()) return skip(&ScoreRecording::Skipped::no_room);
-  absl::StatusOr<Buffer> scores = Buffer::Allocate(size_bytes, *std::move(share));
+  BudgetShare share;
+  if (!store.TryReserve(Buffer::ChargedBytes(size_bytes), &share)) return skip(&ScoreRecording::Skipped::no_room);
+  absl::StatusOr<Buffer> scores = Buffer::Allocate(size_bytes, std::move(share));
   if (!scores.ok()) return skip(&ScoreRecording::Skipped::no_room);
   record.token_scores = *std::move(scores);
   return std::make_unique<PutScores>(std::move(record), std::move(listeners));

@@ -49,6 +49,7 @@ class ScoreRecording {
   struct Skipped {
     int64_t unscored = 0;  // puts of which some layer is not scored
     int64_t no_room = 0;   // the listener is behind, or the store is full
+    int64_t already_stored = 0;
     bool operator==(const Skipped&) const = default;
   };
   // `wake` is called, without locks held, when there is something new.
@@ -92,7 +93,9 @@ class PutScores {
 class ScoreRecorder {
  public:
   std::shared_ptr<ScoreRecording> Start(RecordFilter filter, std::function<void()> wake);
-  // Null where nobody listens, or where the put cannot be recorded, which its listeners learn.
+  // A put sends nothing, for it is stored already.
+  void NoteStored(const PutRequest& request);
+  // Null where nobody listens, or where the put cannot be recorded, which its listeners learn. Evicts nothing.
   std::unique_ptr<PutScores> BeginPut(const PutRequest& request, const PutPlan& put, EntryStore& store);
 
  private:

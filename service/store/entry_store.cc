@@ -101,6 +101,7 @@ EntryStore::~EntryStore() = default;
 
 absl::Status EntryStore::CheckEntrySize(int64_t body_bytes) const { return impl_->CheckEntrySize(body_bytes); }
 absl::StatusOr<BudgetShare> EntryStore::Reserve(int64_t bytes) { return impl_->Reserve(bytes); }
+bool EntryStore::TryReserve(int64_t bytes, BudgetShare* share) { return impl_->TryReserve(bytes, share); }
 EntryStore::PutToken EntryStore::BeginPut(const EntryIdentity& identity) { return impl_->BeginPut(identity); }
 void EntryStore::EndPut(PutToken token) { impl_->EndPut(token); }
 EntryPtr EntryStore::FindStored(const EntryIdentity& identity) { return impl_->FindStored(identity); }

@@ -150,6 +150,8 @@ class EntryStore {
   // Bytes of the host tier for a put in flight; evicts unpinned entries to make room.
   // Errors: RESOURCE_EXHAUSTED: ENTRY_TOO_LARGE (can never fit), BUDGET (retry later).
   absl::StatusOr<BudgetShare> Reserve(int64_t bytes);
+  // The same of what is free now, evicting nothing. False where it does not fit.
+  bool TryReserve(int64_t bytes, BudgetShare* share);
 
   // Announces a put, so that readers with wait_ms learn how it ends. Every BeginPut is followed by Commit or EndPut of
   // the same token. Several puts of one identity may be in progress.

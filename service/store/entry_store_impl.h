@@ -31,6 +31,7 @@ class EntryStore::Impl {
 
   absl::Status CheckEntrySize(int64_t body_bytes) const;
   absl::StatusOr<BudgetShare> Reserve(int64_t bytes);
+  bool TryReserve(int64_t bytes, BudgetShare* share) { return host_.budget().TryReserve(bytes, share); }
   PutToken BeginPut(const EntryIdentity& identity);
   void EndPut(PutToken token);
   EntryPtr FindStored(const EntryIdentity& identity);

@@ -41,26 +41,34 @@ def model_file(tmp_path):
 
 
 class Tuning:
-    """`chunkkv tune --next-puts` as a process; ready once the server records."""
+    """`chunkkv tune --next-puts` as a process, in a with statement; ready once the server records."""
 
     def __init__(self, *arguments):
         self._process = subprocess.Popen([find_program("CHUNKKV_CLI", "client/cli/chunkkv"), "tune",
-                                          *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                          *map(str, arguments)],
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.said = self._process.stderr.readline()
 
     def finish(self):
         out, err = self._process.communicate(timeout=60)
         return self._process.returncode, out, err
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+
 
 def test_next_puts_give_the_profile_that_their_files_give(cli, server, prompts, model_file, tmp_path):
     out, saved = tmp_path / "recorded.json", tmp_path / "saved"
-    tuning = Tuning("--next-puts", 3, "--address", server, "--model-file", model_file, "--max-loss", "0.02", "--out", out,
-                    "--save", saved)
-    assert "recording the next 3 puts" in tuning.said
-    for file in prompts:
-        assert cli("put", "--in", file, "--address", server, *flags(CHOICE)).code == 0
-    code, text, err = tuning.finish()
+    with Tuning("--next-puts", 3, "--address", server, "--model-file", model_file, "--max-loss", "0.02", "--out", out,
+                "--save", saved) as tuning:
+        assert "recording the next 3 puts" in tuning.said
+        for file in prompts:
+            assert cli("put", "--in", file, "--address", server, *flags(CHOICE)).code == 0
+        code, text, err = tuning.finish()
     assert code == 0, err
     assert "written" in text
 
@@ -71,28 +79,48 @@ def test_next_puts_give_the_profile_that_their_files_give(cli, server, prompts, 
     assert cli("tune", "--in", *prompts, *flags(CHOICE), "--max-loss", "0.02", "--out", from_files).code == 0
     assert json.loads(from_files.read_text()) == profile
     from_saved = tmp_path / "again.json"
-    assert cli("tune", "--in", *sorted(saved.iterdir()), *flags(CHOICE), "--max-loss", "0.02", "--out", from_saved).code == 0
+    assert cli("tune", "--in", *sorted(saved.iterdir()), *flags(CHOICE), "--max-loss", "0.02", "--out",
+               from_saved).code == 0
     assert json.loads(from_saved.read_text()) == profile
 
 
 def test_a_model_may_be_named_by_its_fingerprint(cli, tmp_path, prompts):
     with running_server(tmp_path) as address:
         first = json.loads(cli("put", "--in", prompts[0], "--address", address, *flags(CHOICE), "--json").out)
-        tuning = Tuning("--next-puts", 1, "--address", address, "--fingerprint", first["fingerprint"], "--max-loss", "0.02",
-                        "--out", tmp_path / "p.json")
-        assert cli("put", "--in", prompts[1], "--address", address, *flags(CHOICE)).code == 0
-        assert tuning.finish()[0] == 0
+        with Tuning("--next-puts", 1, "--address", address, "--fingerprint", first["fingerprint"], "--max-loss", "0.02",
+                    "--out", tmp_path / "p.json") as tuning:
+            assert cli("put", "--in", prompts[1], "--address", address, *flags(CHOICE)).code == 0
+            assert tuning.finish()[0] == 0
         assert json.loads((tmp_path / "p.json").read_text())["model"] == MODEL
 
 
 def test_puts_of_leaders_are_told_and_left_out(cli, tmp_path, prompts, model_file):
     with running_server(tmp_path) as address:
-        tuning = Tuning("--next-puts", 1, "--address", address, "--model-file", model_file, "--max-loss", "0.02",
-                        "--out", tmp_path / "p.json")
-        assert cli("put", "--in", prompts[0], "--address", address, *flags(CHOICE), "--reuse-group", 2).code == 0
-        assert cli("put", "--in", prompts[1], "--address", address, *flags(CHOICE)).code == 0
-        code, _, err = tuning.finish()
+        with Tuning("--next-puts", 1, "--address", address, "--model-file", model_file, "--max-loss", "0.02",
+                    "--out", tmp_path / "p.json") as tuning:
+            assert cli("put", "--in", prompts[0], "--address", address, *flags(CHOICE), "--reuse-group", 2).code == 0
+            assert cli("put", "--in", prompts[1], "--address", address, *flags(CHOICE)).code == 0
+            code, _, err = tuning.finish()
         assert code == 0 and "left out so far: 1 puts" in err
+
+
+@pytest.mark.parametrize("stated", [[], flags(CHOICE)], ids=["as the first put asked", "as the flags say"])
+def test_puts_of_another_choice_do_not_spoil_the_measurement(cli, tmp_path, prompts, model_file, stated):
+    with running_server(tmp_path) as address:
+        with Tuning("--next-puts", 3, "--address", address, "--model-file", model_file, "--max-loss", "0.02", *stated,
+                    "--out", tmp_path / "p.json") as tuning:
+            others = ["--policy", "chunk_kv", "--keep-ratio", 0.6, "--window-length", 4]
+            scores_of_a_window_of_4 = tmp_path / "other.safetensors"
+            tensors, metadata = safetensors_file.read(prompts[1])
+            for name in [name for name in tensors if name.endswith(".scores")]:
+                tensors[name] = np.ones(TOKENS - 4, np.float32)
+            scores_of_a_window_of_4.write_bytes(safetensors_file.encode(tensors, metadata))
+            for file, choice in ((prompts[0], flags(CHOICE)), (scores_of_a_window_of_4, others),
+                                 (prompts[2], flags(CHOICE))):
+                assert cli("put", "--in", file, "--address", address, *choice).code == 0
+            code, _, err = tuning.finish()
+    assert code == 0 and err.count("left out: a put of another choice") == 1
+    assert json.loads((tmp_path / "p.json").read_text())["prompt_count"] == 2
 
 
 def test_a_put_that_names_the_profile_shares_as_it_says(cli, tmp_path, prompts, model_file):
@@ -116,6 +144,22 @@ def test_a_put_that_names_the_profile_shares_as_it_says(cli, tmp_path, prompts, 
         assert got.json["entry_id"] == stored["entry_id"]
         assert put("--server-profile", "of nobody", code=4)["reason"] == "PROFILE_NOT_FOUND"
         assert put("--server-profile", "pairs", "--reuse-group", "2", code=3)["reason"] == "PROFILE_AND_GROUPS"
+
+
+def test_what_cannot_be_written_is_said_before_measuring(cli, tmp_path, prompts, model_file):
+    done = cli("tune", "--in", *prompts, *flags(CHOICE), "--max-loss", "0.1", "--out", tmp_path / "no" / "p.json", "--json")
+    assert done.error["reason"] == "FILE_NOT_FOUND"
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "put-00001.safetensors").write_text("of an earlier run")
+    done = cli("tune", "--next-puts", 1, "--model-file", model_file, "--save", tmp_path / "kept", "--max-loss", "0.1",
+               "--out", tmp_path / "p.json", "--json")
+    assert done.error["reason"] == "FOLDER_NOT_EMPTY"
+
+
+def test_flags_of_a_choice_need_its_policy(cli, tmp_path, model_file):
+    done = cli("tune", "--next-puts", 1, "--model-file", model_file, "--keep-ratio", 0.1, "--max-loss", "0.1", "--out",
+               tmp_path / "p.json", "--json")
+    assert done.error["reason"] == "BAD_USAGE" and "--policy" in done.error["message"]
 
 
 @pytest.mark.parametrize("arguments, reason", [

@@ -133,6 +133,8 @@ TEST(ProfileTest, CapabilitiesListWhatIsLoaded) {
   EXPECT_EQ(capabilities.profiles(1).name(), "b");
   EXPECT_EQ(capabilities.profiles(1).fingerprint(), rpc::ToString(Fingerprint(Profile().model)));
   EXPECT_EQ(capabilities.profiles(1).groups_size(), 2);
+  EXPECT_EQ(capabilities.profiles(1).spec().max_tokens(), *Profile().spec.max_tokens);
+  EXPECT_EQ(capabilities.profiles(1).max_loss(), 0.1);
 }
 
 TEST(ProfileTest, AServerDoesNotStartWithProfilesItCannotRead) {

@@ -194,6 +194,41 @@ TEST(RecordScoresTest, LongListsComeInPieces) {
   EXPECT_EQ(recorder.NextPut(), SentScores(prompt));
 }
 
+TEST(RecordScoresTest, ASlowListenerGetsTheLastPut) {
+  TestServer server;
+  PutRequest request = ScoredRequest();
+  request.token_count = 60'000;  // each layer's scores are more than a connection takes unread
+  request.spec.max_tokens = 64;
+  for (LayerRun& run : request.layout) run.attention->kv_head_count = run.attention->query_head_count = 1;
+  Recorder recorder(server, RequestFor(request, 1));
+  ASSERT_TRUE(recorder.IsRecording());
+  ASSERT_TRUE(PutAll(server.channel(), request, MakePrompt(request), /*part_tokens=*/8192).committed.has_value());
+  ASSERT_TRUE(recorder.Next().value().has_put());
+  ASSERT_EQ(recorder.Next().value().layer().layer(), 0);
+  // All has been said, and the listener thinks for a while.
+  EXPECT_TRUE(TestServer::Eventually([&] {
+    const StoreStats stats = server.store().Stats();
+    return stats.used_bytes == stats.entry_bytes;
+  }));
+  server.clock().AdvanceMs(10'000);
+  EXPECT_EQ(recorder.Next().value().layer().layer(), 1);
+  EXPECT_EQ(recorder.Next().value().layer().layer(), 2);
+  EXPECT_TRUE(recorder.Finish().ok());
+}
+
+TEST(RecordScoresTest, PutsOfWhatIsStoredAreCounted) {
+  TestServer server;
+  const PutRequest request = ScoredRequest();
+  const Prompt prompt = MakePrompt(request);
+  ASSERT_TRUE(PutAll(server.channel(), request, prompt).committed.has_value());
+  Recorder recorder(server, RequestFor(request, 1));
+  ASSERT_TRUE(recorder.IsRecording());
+  ASSERT_TRUE(PutAll(server.channel(), request, prompt).begun->has_already_stored());
+  const auto skipped = recorder.Next();
+  ASSERT_TRUE(skipped.has_value() && skipped->has_skipped());
+  EXPECT_EQ(skipped->skipped().already_stored(), 1);
+}
+
 TEST(RecordScoresTest, AListenerThatLeavesCostsNothing) {
   TestServer server;
   const PutRequest request = ScoredRequest();

@@ -46,10 +46,11 @@ class RecordedPut:
 @dataclass(frozen=True)
 class SkippedPuts:
     """Puts left out: unscored where some layer was not scored, no_room where the listener is behind or the server's
-    host tier is full."""
+    host tier is full, already_stored where nothing was sent."""
 
     unscored: int = 0
     no_room: int = 0
+    already_stored: int = 0
 
 
 class RecordReader:
@@ -68,17 +69,24 @@ class RecordReader:
         if kind == "recording":
             self.is_recording = True
         elif kind == "skipped":
-            self.skipped = SkippedPuts(message.skipped.unscored, message.skipped.no_room)
+            self.skipped = SkippedPuts(message.skipped.unscored, message.skipped.no_room,
+                                       message.skipped.already_stored)
         elif kind == "put":
             self._put, self._pieces, self._received = message.put, [], 0
         elif kind == "layer":
             return self._take(message.layer)
         return None
 
+    def finish(self) -> None:
+        """The stream has ended. Errors: DataLoss (MALFORMED_REPLY) where it was not over."""
+        if not self.is_recording or self._put is not None:
+            raise DataLoss("MALFORMED_REPLY", "the recording ended before it was over")
+
     def _take(self, layer: Any) -> RecordedPut | None:
         put = self._put
-        if put is None or layer.layer * put.score_count + layer.begin != self._received:
-            raise DataLoss("MALFORMED_REPLY", f"scores of layer {layer.layer} from token {layer.begin} come out of turn")
+        if (put is None or layer.layer * put.score_count + layer.begin != self._received
+                or len(layer.token_scores) % 4):
+            raise DataLoss("MALFORMED_REPLY", f"scores of layer {layer.layer} from token {layer.begin} are out of turn")
         self._pieces.append(layer.token_scores)
         self._received += len(layer.token_scores) // 4
         if self._received < put.layer_count * put.score_count:

@@ -254,6 +254,7 @@ class AsyncScoreStream:
     async def _feed(self) -> RecordedPut | None:
         message = await self._rpc.receive()
         if message is None:
+            self._reader.finish()
             raise StopAsyncIteration
         return self._reader.feed(message)
 

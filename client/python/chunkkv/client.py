@@ -228,6 +228,9 @@ class ScoreStream:
     def _receive(self) -> Any:
         try:
             return next(self._rpc)
+        except StopIteration:
+            self._reader.finish()
+            raise
         except grpc.RpcError as error:
             raise _error(error) from error
 

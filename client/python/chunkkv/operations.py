@@ -250,7 +250,8 @@ def capabilities(*, timeout: float | None = None) -> Operation[Capabilities]:
             names(compaction_pb2.ScoreSource, "SCORE_SOURCE_", reply.score_sources), tuple(reply.transports),
             tuple(durability_name(durability) for durability in reply.durabilities),
             tuple(_figures(device) for device in reply.devices), _figures(reply.limits), reply.record_format_version,
-            tuple(ReuseProfile(profile.name, profile.fingerprint, tuple(map(ReuseGroup.from_wire, profile.groups)))
+            tuple(ReuseProfile(profile.name, profile.fingerprint, tuple(map(ReuseGroup.from_wire, profile.groups)),
+                               CompactionSpec.from_wire(profile.spec), profile.given_chunks, profile.max_loss)
                   for profile in reply.profiles))
 
     return Operation("GetCapabilities", catalog_pb2.GetCapabilitiesRequest(), parse, timeout)

@@ -275,11 +275,15 @@ class WatchEvent:
 
 @dataclass(frozen=True)
 class ReuseProfile:
-    """A measured profile that puts of its model may name (CompactionSpec.profile), and its groups."""
+    """A measured profile that puts of its model may name (CompactionSpec.profile), and its groups. Its losses, of at
+    most max_loss, hold for the choice of tokens that it was measured for: spec, with given chunks or without."""
 
     name: str
     fingerprint: bytes
     groups: tuple[ReuseGroup, ...]
+    spec: CompactionSpec
+    given_chunks: bool
+    max_loss: float
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def test_capabilities_tell_what_is_loaded(profiled):
     profile, = profiled.capabilities().profiles
     assert (profile.name, profile.fingerprint) == ("measured", model("profiled").fingerprint())
     assert profile.groups[0].leader == 1
+    assert profile.spec == chunkkv.CompactionSpec(policy="chunk_kv", keep_ratio=0.5) and profile.max_loss == 0.1
 
 
 def test_a_profile_of_another_model_is_not_found(profiled):

@@ -41,6 +41,16 @@ def test_puts_that_score_leaders_only_are_counted(client):
         assert recording.skipped == chunkkv.SkippedPuts(unscored=1)
 
 
+def test_puts_of_what_is_stored_are_counted(client):
+    name, scores = model("record stored"), scores_of(len(cache(LENGTH)))
+    client.put(model=name, tokens=tokens(LENGTH), layers=layers(scores), spec=SPEC)
+    with client.record_scores(model=name, puts=1, timeout=60) as recording:
+        assert client.put(model=name, tokens=tokens(LENGTH), layers=layers(scores), spec=SPEC).already_stored
+        client.put(model=name, tokens=tokens(LENGTH) + 1, layers=layers(scores), spec=SPEC)
+        next(recording)
+        assert recording.skipped == chunkkv.SkippedPuts(already_stored=1)
+
+
 def test_an_unknown_model_is_refused(client):
     with pytest.raises(chunkkv.InvalidArgument) as caught:
         client.record_scores(model=bytes(32), puts=1, timeout=60)
@@ -64,10 +74,22 @@ def messages(*layer_bytes):
 
 
 @pytest.mark.parametrize("layer_bytes", [[(1, 0, bytes(12))], [(0, 0, bytes(4)), (0, 2, bytes(4))],
-                                         [(0, 0, bytes(12)), (1, 0, bytes(16))]],
-                         ids=["a layer is missing", "a gap", "too many"])
+                                         [(0, 0, bytes(12)), (1, 0, bytes(16))], [(0, 0, bytes(5))]],
+                         ids=["a layer is missing", "a gap", "too many", "half a number"])
 def test_scores_out_of_turn_are_data_loss(layer_bytes):
     reader = RecordReader()
     with pytest.raises(chunkkv.DataLoss):
         for message in messages(*layer_bytes):
             reader.feed(message)
+
+
+def test_an_end_in_the_middle_is_data_loss():
+    reader = RecordReader()
+    with pytest.raises(chunkkv.DataLoss):
+        reader.finish()
+    reader.feed(scores_pb2.RecordScoresResponse(recording=scores_pb2.RecordScoresResponse.Recording()))
+    reader.finish()
+    for message in messages((0, 0, bytes(12))):
+        reader.feed(message)
+    with pytest.raises(chunkkv.DataLoss):
+        reader.finish()

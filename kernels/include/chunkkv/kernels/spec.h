@@ -64,8 +64,8 @@ struct CompactionSpec {
   std::string label;    // kExternal: the caller's method
 };
 
-// What the score of a chunk is. The paper's sum where chunks are of one length; a sum favours long spans, so where chunks
-// are given it is the largest token score (tests/quality/needle/results: more exact answers at keep 5 to 20 %).
+// What the score of a chunk is. The paper's sum where chunks are of one length; a sum favours long spans, so where
+// chunks are given it is the largest token score (tests/quality/needle/results: more exact answers at keep 5 to 20 %).
 inline ChunkReduce ChunkReduceOf(const CompactionSpec& spec) {
   return spec.chunk_reduce.value_or(spec.chunk_starts.empty() ? ChunkReduce::kSum : ChunkReduce::kMax);
 }

@@ -313,6 +313,7 @@ struct RecordedScores {
 struct SkippedPuts {
   int64_t unscored = 0;  // some layer was not scored: reuse by leaders, or everything was kept
   int64_t no_room = 0;   // the listener is behind, or the server's host tier is full
+  int64_t already_stored = 0;
 };
 
 // A measured reuse profile that the server has loaded, and that a put of its model may name.
@@ -320,6 +321,10 @@ struct LoadedProfile {
   std::string name;
   Bytes32 fingerprint{};
   std::vector<ReuseGroup> groups;
+  // The choice of tokens that it was measured for: its losses, of at most max_loss, hold for no other.
+  CompactionSpec spec;
+  bool given_chunks = false;
+  double max_loss = 0;
 };
 
 struct Capabilities {
