@@ -1,4 +1,5 @@
-"""`chunkkv tune`: the groups it finds on prompts whose layers agree in known ways, and what compacting with them keeps."""
+"""`chunkkv tune`: the groups it finds on prompts whose layers agree in known ways, and what compacting with them
+keeps."""
 import json
 
 import numpy as np
@@ -209,6 +210,16 @@ def test_given_chunks_are_noted(tune, tmp_path):
     assert tune([path], "--max-loss", "0.02")[1]["given_chunks"] is True
 
 
+def test_given_chunks_are_those_of_what_was_measured(tune, tmp_path):
+    nothing = tmp_path / "short.safetensors"
+    tensors = {f"layers.{index}.{name}": tensor for index in range(4)
+               for name, tensor in (("k", np.zeros((WINDOW, 1, 2), F32)), ("scores", np.zeros(0, F32)))}
+    nothing.write_bytes(safetensors_file.encode(tensors, {"model": model_text(4)}))
+    given = write_prompt(tmp_path / "given.safetensors", pairwise(np.random.default_rng(3)),
+                         tensors={"chunk_starts": np.array([0, 7, 30, 60, 61, 90], np.int32)})
+    assert tune([nothing, given], "--max-loss", "0.02")[1]["given_chunks"] is True
+
+
 def test_prompts_that_say_nothing_are_left_out(prompts, tune, tmp_path):
     short = tmp_path / "short.safetensors"
     tensors = {f"layers.{index}.{name}": tensor for index in range(4)
@@ -245,7 +256,8 @@ def test_a_put_and_a_get_take_the_profile(cli, server, prompts, tune, tmp_path, 
 
     files = prompts(scores)
     assert groups_of(tune(files, "--max-loss", "0.02", *arguments)[1]) == groups
-    to_server = [*flags(CHOICE), "--profile", tmp_path / "profile.json", "--key", "5e" * 32, "--address", server, "--json"]
+    to_server = [*flags(CHOICE), "--profile", tmp_path / "profile.json", "--key", "5e" * 32, "--address", server,
+                 "--json"]
     put = cli("put", "--in", files[0], *to_server)
     assert put.code == 0, put.err
     model, out = tmp_path / "model.json", tmp_path / "got.safetensors"

@@ -139,15 +139,16 @@ def test_a_put_that_names_the_profile_shares_as_it_says(cli, tmp_path, prompts, 
         info = cli("describe", "--address", address, "--id", stored["entry_id"], "--json").json
         assert [group["layers"] for group in info["groups"]] == [[0, 1], [2, 3]]
         assert info["spec"]["profile"] == "pairs"
-        got = cli("get", "--out", tmp_path / "got.safetensors", "--address", address, "--model-file", model_file, "--key",
-                  f"{0:064x}", *flags(CHOICE), "--server-profile", "pairs", "--json")
+        got = cli("get", "--out", tmp_path / "got.safetensors", "--address", address, "--model-file", model_file,
+                  "--key", f"{0:064x}", *flags(CHOICE), "--server-profile", "pairs", "--json")
         assert got.json["entry_id"] == stored["entry_id"]
         assert put("--server-profile", "of nobody", code=4)["reason"] == "PROFILE_NOT_FOUND"
         assert put("--server-profile", "pairs", "--reuse-group", "2", code=3)["reason"] == "PROFILE_AND_GROUPS"
 
 
 def test_what_cannot_be_written_is_said_before_measuring(cli, tmp_path, prompts, model_file):
-    done = cli("tune", "--in", *prompts, *flags(CHOICE), "--max-loss", "0.1", "--out", tmp_path / "no" / "p.json", "--json")
+    done = cli("tune", "--in", *prompts, *flags(CHOICE), "--max-loss", "0.1", "--out", tmp_path / "no" / "p.json",
+               "--json")
     assert done.error["reason"] == "FILE_NOT_FOUND"
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "put-00001.safetensors").write_text("of an earlier run")

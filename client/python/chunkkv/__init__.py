@@ -17,12 +17,12 @@ from .spec import EXACT, CompactionSpec, ReuseGroup
 __version__ = "0.1.0"
 
 __all__ = [
-    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncScoreStream", "AsyncWatch",
-    "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction", "CompactionSpec", "DataLoss",
+    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncScoreStream",
+    "AsyncWatch", "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction", "CompactionSpec", "DataLoss",
     "DeadlineExceeded", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer", "Error", "FailedPrecondition",
     "FoundEntry", "Group", "Internal", "InvalidArgument", "Layer", "LayerStream", "ModelIdentity", "NotFound",
-    "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query", "RecordedPut",
-    "ResourceExhausted", "ReuseGroup", "ReuseProfile", "Rope", "ScoreDeclaration", "ScoreStream", "Selector", "Shard", "Sizes", "SkippedPuts", "Stats", "TrimResult",
-    "Unauthenticated", "Unavailable", "Unimplemented", "VerbatimLayer", "VerbatimRun", "Watch", "WatchEvent",
-    "content_digest_of", "variant_of",
+    "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query",
+    "RecordedPut", "ResourceExhausted", "ReuseGroup", "ReuseProfile", "Rope", "ScoreDeclaration", "ScoreStream",
+    "Selector", "Shard", "Sizes", "SkippedPuts", "Stats", "TrimResult", "Unauthenticated", "Unavailable",
+    "Unimplemented", "VerbatimLayer", "VerbatimRun", "Watch", "WatchEvent", "content_digest_of", "variant_of",
 ]

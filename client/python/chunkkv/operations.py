@@ -10,8 +10,8 @@ from . import _enums, errors
 from ._begin import milliseconds
 from .errors import InvalidArgument
 from .identity import ModelIdentity, PromptKey, Shard, prompt_of, variant_of
-from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, ReuseProfile, Stats, TrimResult, WatchEvent,
-                      durability_name, policy_name, tier_name)
+from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, ReuseProfile, Stats, TrimResult,
+                      WatchEvent, durability_name, policy_name, tier_name)
 from .spec import EXACT, CompactionSpec, ReuseGroup
 from .v1 import catalog_pb2, compaction_pb2, get_pb2, identity_pb2, layout_pb2
 

@@ -27,7 +27,8 @@ def profiled(tmp_path):
     """A client of a server that has loaded a profile: the first layers led by layer 1, the last by itself."""
     identity = model("profiled")
     last = identity.layer_count - 1
-    groups = [{"first_layer": 0, "layer_count": last, "leader": 1}, {"first_layer": last, "layer_count": 1, "leader": last}]
+    groups = [{"first_layer": 0, "layer_count": last, "leader": 1},
+              {"first_layer": last, "layer_count": 1, "leader": last}]
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "toy.json").write_text(profile_text(identity, groups))
     with running_server(tmp_path, "--profiles", tmp_path / "profiles") as address:

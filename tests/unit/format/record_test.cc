@@ -104,6 +104,17 @@ void ExpectSameLayout(const Layout& left, const Layout& right) {
   }
 }
 
+TEST(RecordTest, GivenChunksWereSummedBeforeMaxWasTheDefault) {
+  TestEntry entry = CompactedEntry();
+  CompactionSpec summed = entry.header.spec;
+  summed.chunk_reduce = ChunkReduce::kSum;
+  entry.header.variant = VariantOf(summed);
+  const auto head = Verified(Encoded(entry));
+  ASSERT_TRUE(head.ok()) << head.status();
+  EXPECT_EQ(head->header.spec.chunk_reduce, ChunkReduce::kSum);
+  EXPECT_EQ(head->header.variant, VariantOf(head->header.spec));
+}
+
 TEST(RecordTest, ReadsBackEverythingItWrites) {
   for (const TestEntry& entry : {CompactedEntry(), BareFullEntry(), MixedEntry(), LatentEntry()}) {
     const auto head = Verified(Encoded(entry));
