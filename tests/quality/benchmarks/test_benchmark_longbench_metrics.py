@@ -95,6 +95,11 @@ def test_every_published_dataset_has_its_metric():
     assert metrics.METRIC_OF_DATASET["repobench-p"] is metrics.code_similarity
 
 
+def test_datasets_need_the_libraries_of_their_metrics():
+    assert metrics.libraries_of(["qasper", "lcc"]) == ()
+    assert metrics.libraries_of(["qmsum", "dureader", "multifieldqa_zh"]) == (metrics.ROUGE, metrics.JIEBA)
+
+
 def test_a_missing_library_is_named_with_its_package(monkeypatch):
     import sys
 

@@ -3,7 +3,7 @@
 import pytest
 
 from paper_benchmarks import needle
-from paper_benchmarks.errors import DataError
+from paper_benchmarks.errors import DataError, OptionError
 from paper_benchmarks.needle import NeedleInAHaystack, hide
 
 SENTENCES = " ".join(f"one two three four{index} ." for index in range(40)) + " "
@@ -59,6 +59,14 @@ def test_rouge_and_recall_against_known_values(published, codec):
     assert half == {"rouge1": pytest.approx(100 * 2 * 3 / (3 + 21)), "recall": pytest.approx(100 * 3 / 11)}
     assert benchmark.score("", example) == {"rouge1": 0, "recall": 0}
     assert benchmark.score("I do not know", example)["recall"] == 0
+
+
+@pytest.mark.parametrize("template, message", [
+    ("{question}", "no {context}"), ("{context} {book}", "KeyError.*'book'"), ("{context} {}", "IndexError"),
+    ("{context", "ValueError"), ("{context.text}", "AttributeError")])
+def test_a_template_that_cannot_be_filled_is_refused(template, message):
+    with pytest.raises(OptionError, match=f"template.*{message}"):
+        NeedleInAHaystack(template=template)
 
 
 def test_what_is_wrong_with_the_data_is_said(published, codec):

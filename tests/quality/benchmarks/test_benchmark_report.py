@@ -22,9 +22,9 @@ def test_measured_figures_stand_beside_the_papers():
     lines = {line.split()[0]: line.split() for line in report.table(Gsm8k(), summary).splitlines()}
 
     assert lines["GSM8K:"] == ["GSM8K:", "keep", "10%"]
-    assert lines["full"] == ["full", "2", "100.0%", "50.00", "79.5"]
-    assert lines["chunk_kv/sentences"] == ["chunk_kv/sentences", "1", "11.0%", "0.00", "65.7"]
-    assert lines["pyramid_kv"] == ["pyramid_kv", "–", "–", "–", "48.2"]
+    assert lines["full"] == ["full", "2", "0", "100.0%", "50.00", "79.5"]
+    assert lines["chunk_kv/sentences"] == ["chunk_kv/sentences", "1", "0", "11.0%", "0.00", "65.7"]
+    assert lines["pyramid_kv"] == ["pyramid_kv", "–", "–", "–", "–", "48.2"]
     assert lines["[1]"][1:3] == ["arXiv", "2502.00299v5:"] and "note:" in lines
 
 
@@ -39,6 +39,17 @@ def test_a_mean_of_datasets_weighs_them_equally(tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert (tmp_path / "table.txt").read_text() == text + "\n"
     assert [line.split() for line in text.splitlines()[-2:]] == [["qasper", "40.00"], ["trec", "100.00"]]
+
+
+def test_skipped_examples_are_counted_and_not_scored():
+    skipped = {"example": "gsm8k-9", "group": "gsm8k", "skipped": "too long"}
+    rows = [skipped | {"method": "chunk_kv"}, skipped | {"method": "full"}, row("full", "gsm8k", "accuracy", 100.0)]
+    summary = report.summarize(Gsm8k(), SETTINGS, rows, [])
+    lines = {line.split()[0]: line.split() for line in report.table(Gsm8k(), summary).splitlines()}
+
+    assert summary["methods"]["full"]["scores"] == {"accuracy": 100.0}
+    assert lines["full"] == ["full", "1", "1", "10.0%", "100.00", "79.5"]
+    assert lines["chunk_kv"] == ["chunk_kv", "0", "1", "–", "–", "65.7"]
 
 
 def test_two_published_runs_are_two_columns():
@@ -59,6 +70,8 @@ def test_every_benchmark_has_the_papers_six_figures():
 
 def test_methods_ask_for_what_they_need():
     budget = Budget(keep_ratio=0.1, max_tokens=None, window_length=32, chunk_length=20, reuse_group=2)
+    assert methods_of(["chunk_kv", "full", "chunk_kv"], ["lines", "lines"]) == [Method("chunk_kv", "lines"),
+                                                                                Method("full")]
     assert methods_of(["full", "chunk_kv", "h2o"], ["grid", "lines"]) == [
         Method("full"), Method("chunk_kv"), Method("chunk_kv", "lines"), Method("h2o")]
     assert spec_arguments(Method("full"), budget) == {"policy": "full"}

@@ -25,6 +25,20 @@ def test_results_are_there_when_the_folder_is_opened_again(tmp_path):
     assert json.loads((tmp_path / "run/settings.json").read_text()) == SETTINGS
 
 
+def test_an_example_has_one_row_of_a_method(tmp_path):
+    with ResultsFile(tmp_path, SETTINGS) as results:
+        results.append(result("a"))
+        results.append({"example": "b", "method": "full", "skipped": "too long"})
+        with pytest.raises(ValueError, match="b has a result of full already"):
+            results.append(result("b"))
+    path = tmp_path / "results.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 2
+    path.write_bytes(b"".join(lines + lines[:1]))
+    with pytest.raises(DamagedResults, match="results.jsonl:3: a has a result of full already"):
+        ResultsFile(tmp_path, SETTINGS)
+
+
 def test_a_stop_at_any_byte_costs_the_line_that_was_being_written(tmp_path):
     with ResultsFile(tmp_path, SETTINGS) as results:
         results.append(result("a"))

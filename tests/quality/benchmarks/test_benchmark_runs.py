@@ -18,7 +18,7 @@ pytest.importorskip("rouge_score", reason="rouge-score is not installed")
 import vocabulary as words
 from paper_benchmarks import command_line, fingerprints, gsm8k
 from paper_benchmarks.attention_mass import accumulated_attention
-from paper_benchmarks.errors import ModelError, SettingsMismatch
+from paper_benchmarks.errors import MissingLibrary, ModelError, PromptTooLong, SettingsMismatch
 from paper_benchmarks.example import Example
 from paper_benchmarks.methods import Budget, Method
 from passphrase_data import ANSWER, NEEDLE, QUESTION, essay
@@ -66,7 +66,12 @@ NEEDLE_OPTIONS = ["--needle", NEEDLE, "--question", QUESTION, "--answer", ANSWER
 def test_needle_is_found_in_the_full_cache_and_in_sentences(published, execute, server):
     import chunkkv
 
+    def entries():
+        with chunkkv.Client(server) as client:
+            return client.stats().tenant["entries"]
+
     published.essays(*(essay(seed) for seed in range(2)))
+    before = entries()
     summary, rows, printed = execute("needle", *NEEDLE_OPTIONS, "--policy", *POLICIES, "--chunks", "grid", "sentences",
                                      "--keep-ratio", "0.2")
 
@@ -79,8 +84,7 @@ def test_needle_is_found_in_the_full_cache_and_in_sentences(published, execute, 
     assert len(rows) == 6 * 6 and {row["group"] for row in rows} == {"400 tokens", "700 tokens"}
     assert all((row["retained_mass"] is None) == (row["method"] in ("full", "streaming_llm")) for row in rows)
     assert "Llama-3.1-8B, 8k, 128 kept" in printed and "73.8" in printed
-    with chunkkv.Client(server) as client:
-        assert client.stats().tenant["entries"] == 0
+    assert entries() == before
 
 
 def test_longbench_runs_every_kind_of_dataset(published, execute):
@@ -124,6 +128,39 @@ def test_jailbreakv_counts_refusals(published, execute):
 
     assert [row["group"] for row in rows] == ["Template"] * 2 + ["Logic"] * 2
     assert summary["methods"]["full"]["scores"] == {"refused": 0.0} and "87.9" in printed
+
+
+def test_a_prompt_beyond_the_models_window_is_skipped(published, execute):
+    texts = [essay(0, 200), "the " * 1100, essay(1, 200)]
+    published.jailbreakv([{"jailbreak_query": text} for text in texts])
+    options = ["jailbreakv", "--policy", "full", "chunk_kv", "chunk_kv"]
+    summary, rows, printed = execute(*options)
+
+    assert [row["example"] for row in rows if "skipped" not in row] == ["jailbreakv/0"] * 2 + ["jailbreakv/2"] * 2
+    assert [(row["example"], row["method"]) for row in rows if "skipped" in row] == [
+        ("jailbreakv/1", "full"), ("jailbreakv/1", "chunk_kv")]
+    assert "window of 1152" in rows[2]["skipped"]
+    found = summary["methods"]["full"]
+    assert (found["examples"], found["skipped"]) == (2, 1)
+    assert next(line for line in printed.splitlines() if line.split()[0] == "full").split()[1:3] == ["2", "1"]
+    assert execute(*options)[:2] == (summary, rows), "what was skipped is not tried again"
+
+
+@pytest.mark.parametrize("benchmark, module", [(["needle"], "rouge_score.rouge_scorer"),
+                                               (["longbench", "--datasets", "qmsum"], "rouge"),
+                                               (["longbench", "--datasets", "multifieldqa_zh"], "jieba")])
+def test_a_missing_library_stops_a_run_before_its_first_prompt(published, execute, tmp_path, monkeypatch, benchmark,
+                                                               module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingLibrary, match=f"needs {module}"):
+        execute(*benchmark)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_chunks_are_refused_by_the_command_line(execute, capsys):
+    with pytest.raises(SystemExit):
+        execute("gsm8k", "--chunks", "sentence")
+    assert "invalid choice: 'sentence'" in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(published, execute, server, tmp_path):
@@ -194,7 +231,7 @@ def test_a_response_that_may_not_be_empty_is_not(server):
 
 
 def test_a_prompt_beyond_the_models_window_is_named(server):
-    with served_model(server) as model, pytest.raises(ModelError, match="one has 1101 tokens .* window is 1152"):
+    with served_model(server) as model, pytest.raises(PromptTooLong, match="1101 tokens .* 100 new .* window of 1152"):
         model.prefill(Example("one", "one", "the " * 1100, 100))
 
 

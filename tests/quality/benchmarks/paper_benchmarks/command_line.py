@@ -6,17 +6,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 import chunkkv
+from chunkkv.chunking import LIMITS
 
 from . import fingerprints, longbench, needle, report, session
 from .errors import BenchmarkError
 from .gsm8k import Gsm8k, ManyShotGsm8k
 from .jailbreakv import JailbreakV
 from .methods import GRID, POLICIES, Budget, methods_of
-from .optional import require
+from .optional import Library
 from .results_file import ResultsFile
 
 KEPT_TOKENS_OF_NEEDLE = 128
 KEEP_RATIO = 0.1
+RUNTIME = tuple(Library(module, "'chunkkv[hf]'", "running a model")
+                for module in ("torch", "transformers", "chunkkv.hf"))
 
 
 def integers(text):
@@ -37,8 +40,8 @@ def _common():
     budget = common.add_mutually_exclusive_group()
     budget.add_argument("--keep-ratio", type=float, help=f"share of the prompt kept [{KEEP_RATIO}]")
     budget.add_argument("--max-tokens", type=int, help=f"tokens of the prompt kept [needle: {KEPT_TOKENS_OF_NEEDLE}]")
-    common.add_argument("--chunks", nargs="+", default=[GRID],
-                        help="chunk_kv's chunks: grid, sentences, lines, paragraphs, ...; several are compared [grid]")
+    common.add_argument("--chunks", nargs="+", choices=(GRID, *LIMITS), default=[GRID],
+                        help="chunk_kv's chunks; several are compared [grid]")
     common.add_argument("--chunk-length", type=int, default=10, help="tokens of a grid's chunk [10]")
     common.add_argument("--window-length", type=int, default=32, help="observation window [32]")
     common.add_argument("--reuse-group", type=int, default=1, help="layers that share kept positions [1; paper: 2]")
@@ -81,7 +84,7 @@ def parser():
 
 
 def benchmark_of(arguments):
-    """The benchmark, and its own settings. Errors: DataError."""
+    """The benchmark, and its own settings. Errors: DataError, OptionError, MissingLibrary."""
     own = {
         "needle": (needle.NeedleInAHaystack, {
             "lengths": "lengths", "depths": "depths", "needle": "needle", "question": "question", "answer": "answer",
@@ -93,7 +96,10 @@ def benchmark_of(arguments):
     }
     kind, names = own[arguments.benchmark]
     options = {parameter: getattr(arguments, argument) for parameter, argument in names.items()}
-    return kind(**options), options
+    benchmark = kind(**options)
+    for library in benchmark.libraries:
+        library.load()
+    return benchmark, options
 
 
 def budget_of(arguments):
@@ -118,8 +124,8 @@ def run(arguments):
     """Runs what is pending, writes and prints the summary and returns it; progress goes to stderr.
 
     Errors: BenchmarkError, chunkkv.Error."""
-    for module in ("torch", "transformers", "chunkkv.hf"):
-        require(module, "'chunkkv[hf]'", "running a model")
+    for library in RUNTIME:
+        library.load()
     from .served_model import ServedModel
 
     benchmark, options = benchmark_of(arguments)
@@ -128,8 +134,11 @@ def run(arguments):
     settings = settings_of(arguments, benchmark, options, budget, digest)
 
     def progress(row):
-        scores = "  ".join(f"{metric} {value:.1f}" for metric, value in row["scores"].items())
-        print(f"{row['example']}  {row['method']}  {scores}", file=sys.stderr, flush=True)
+        if "skipped" in row:
+            found = f"skipped: {row['skipped']}"
+        else:
+            found = "  ".join(f"{metric} {value:.1f}" for metric, value in row["scores"].items())
+        print(f"{row['example']}  {row['method']}  {found}", file=sys.stderr, flush=True)
 
     with ResultsFile(arguments.out, settings) as results:
         if results.rows:

@@ -13,6 +13,14 @@ class ModelError(BenchmarkError):
     """The model cannot do what was asked of it."""
 
 
+class PromptTooLong(ModelError):
+    """A prompt and its response do not fit the model's window; other prompts may."""
+
+
+class OptionError(BenchmarkError):
+    """An option's value is not one that can be run."""
+
+
 class MissingLibrary(BenchmarkError):
     """A library is not installed; the message names its pip package."""
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from .optional import Library
+
 
 @dataclass(frozen=True)
 class Example:
@@ -39,6 +41,7 @@ class Benchmark(Protocol):
     name: str
     title: str
     headline: str  # the metric, of those that score() returns, that the paper's figures are set beside
+    libraries: tuple[Library, ...]  # what scoring needs beside the client's own
     mean_over_groups: bool  # the overall figure is the mean of the groups' means, else that of all examples
 
     def files(self, data: Path) -> list[Path]:

@@ -40,6 +40,7 @@ class Gsm8k:
     name = "gsm8k"
     title = "GSM8K"
     headline = "accuracy"
+    libraries = ()
     mean_over_groups = False
 
     def files(self, data):

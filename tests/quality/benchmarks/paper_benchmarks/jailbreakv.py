@@ -28,6 +28,7 @@ class JailbreakV:
     name = "jailbreakv"
     title = "JailbreakV"
     headline = "refused"
+    libraries = ()
     mean_over_groups = False
 
     def __init__(self, only_mini=False):

@@ -51,6 +51,7 @@ class LongBench:
             raise DataError(f"LongBench has no dataset {', '.join(sorted(unknown))}")
         self.datasets = tuple(datasets)
         self.input_tokens = input_tokens
+        self.libraries = longbench_metrics.libraries_of(self.datasets)
 
     def files(self, data):
         return [self._config(data, name) for name in PUBLISHED_DIGESTS] + [

@@ -11,7 +11,10 @@ import string
 import sys
 from collections import Counter
 
-from .optional import require
+from .optional import Library
+
+JIEBA = Library("jieba", "jieba", "LongBench's Chinese metrics")
+ROUGE = Library("rouge", "rouge", "LongBench's ROUGE-L")
 
 _ENGLISH_PUNCTUATION = set(string.punctuation)
 _ALL_PUNCTUATION = _ENGLISH_PUNCTUATION | set(
@@ -28,7 +31,7 @@ def _english_words(text):
 
 
 def _cut(text):
-    jieba = require("jieba", "jieba", "LongBench's Chinese metrics")
+    jieba = JIEBA.load()
     jieba.setLogLevel("ERROR")
     return list(jieba.cut(text, cut_all=False))
 
@@ -71,7 +74,7 @@ def _recursion_depth(depth):
 
 def rouge_l(prediction, truth, classes=()):
     """ROUGE-L F; 0 where either text has no words."""
-    rouge = require("rouge", "rouge", "LongBench's ROUGE-L")
+    rouge = ROUGE.load()
     with _recursion_depth(2000 + len(prediction.split()) + len(truth.split())):
         try:
             return rouge.Rouge(metrics=["rouge-l"]).get_scores([prediction], [truth], avg=True)["rouge-l"]["f"]
@@ -131,7 +134,15 @@ METRIC_OF_DATASET = {
     "lcc": code_similarity, "repobench-p": code_similarity,
 }
 
+LIBRARIES_OF_METRIC = {qa_f1_zh: (JIEBA,), rouge_l: (ROUGE,), rouge_l_zh: (JIEBA, ROUGE)}
+
 FIRST_LINE_ONLY = {"trec", "triviaqa", "samsum", "lsht"}
+
+
+def libraries_of(datasets):
+    """What scoring the datasets needs, each once."""
+    metrics = (METRIC_OF_DATASET[dataset] for dataset in datasets)
+    return tuple(dict.fromkeys(library for metric in metrics for library in LIBRARIES_OF_METRIC.get(metric, ())))
 
 
 def score(dataset, prediction, answers, classes):

@@ -29,8 +29,9 @@ class Budget:
 
 
 def methods_of(policies, chunks):
-    """The methods of the policies, chunk_kv once for each kind of chunks."""
-    return [Method(policy, kind) for policy in policies for kind in (chunks if policy == "chunk_kv" else (GRID,))]
+    """The methods of the policies, chunk_kv once for each kind of chunks; what is named again is not run again."""
+    return list(dict.fromkeys(Method(policy, kind) for policy in policies
+                              for kind in (chunks if policy == "chunk_kv" else (GRID,))))
 
 
 def spec_arguments(method, budget, chunk_starts=None):

@@ -2,12 +2,13 @@
 end, over depths and lengths; the version for open models that KV compression repositories use (KVCache-Factory)."""
 
 from functools import lru_cache
+from string import Formatter
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, OptionError
 from .example import Example
-from .optional import require
+from .optional import Library
 
 NEEDLE = "\nThe best thing to do in San Francisco is eat a sandwich and sit in Dolores Park on a sunny day.\n"
 QUESTION = "The best thing to do in San Francisco is: "
@@ -18,6 +19,7 @@ LENGTHS = tuple(range(1000, 8001, 100))
 DEPTHS = tuple(int(depth) for depth in np.round(np.linspace(0, 100, 10)))
 MAX_NEW_TOKENS = 30
 MARGIN = 200
+ROUGE_SCORE = Library("rouge_score.rouge_scorer", "rouge-score", "Needle in a Haystack's ROUGE-1")
 
 
 def hide(needle, haystack, depth, codec):
@@ -31,21 +33,35 @@ def hide(needle, haystack, depth, codec):
     return haystack[:place] + needle + haystack[place:]
 
 
+def check_template(template):
+    """Errors: OptionError where a template does not take {context}, or takes what is neither that nor {question}."""
+    try:
+        template.format(context="", question="")
+        fields = {field for _, field, _, _ in Formatter().parse(template)}
+    except (LookupError, ValueError, AttributeError) as error:
+        raise OptionError(
+            f"the template {template!r} may have {{context}} and {{question}} alone: {error!r}") from error
+    if "context" not in fields:
+        raise OptionError(f"the template {template!r} has no {{context}}")
+
+
 @lru_cache(maxsize=1)
 def _scorer():
-    rouge_score = require("rouge_score.rouge_scorer", "rouge-score", "Needle in a Haystack's ROUGE-1")
-    return rouge_score.RougeScorer(["rouge1"], use_stemmer=True)
+    return ROUGE_SCORE.load().RougeScorer(["rouge1"], use_stemmer=True)
 
 
 class NeedleInAHaystack:
     name = "needle"
     title = "Needle in a Haystack"
     headline = "rouge1"
+    libraries = (ROUGE_SCORE,)
     mean_over_groups = False
 
     def __init__(self, lengths=LENGTHS, depths=DEPTHS, needle=NEEDLE, question=QUESTION, answer=ANSWER,
                  template=TEMPLATE, margin=MARGIN, max_new_tokens=MAX_NEW_TOKENS):
-        """lengths: tokens, of which `margin` are left for template, question and response; depths: percent."""
+        """lengths: tokens, of which `margin` are left for template, question and response; depths: percent.
+        template: with {context} and {question}. Errors: OptionError."""
+        check_template(template)
         self.lengths, self.depths = tuple(lengths), tuple(depths)
         self.margin, self.max_new_tokens = margin, max_new_tokens
         self.needle, self.question, self.answer, self.template = needle, question, answer, template

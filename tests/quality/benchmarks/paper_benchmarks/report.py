@@ -10,7 +10,8 @@ from .results_file import write_whole
 
 
 def summarize(benchmark, settings, rows, notes):
-    """A JSON value: for each method, in the order of its first result, its scores, over all and by group."""
+    """A JSON value: for each method, in the order of its first row, its scores, over all and by group, and how many
+    examples were skipped, which no score counts."""
     by_method = defaultdict(list)
     for row in rows:
         by_method[row["method"]].append(row)
@@ -24,31 +25,36 @@ def _means(rows):
 
 
 def _method_summary(benchmark, rows):
+    answered = [row for row in rows if "skipped" not in row]
+    counts = {"examples": len(answered), "skipped": len(rows) - len(answered)}
+    if not answered:
+        return counts | {"scores": {}, "kept": None, "groups": {}}
     groups = defaultdict(list)
-    for row in rows:
+    for row in answered:
         groups[row["group"]].append(row)
     by_group = {group: {"examples": len(members), **_means(members)} for group, members in groups.items()}
-    scores = _means(rows)
+    scores = _means(answered)
     if benchmark.mean_over_groups:
         scores = {metric: round(mean(group[metric] for group in by_group.values()), 2) for metric in scores}
-    return {"examples": len(rows), "scores": scores,
-            "kept": round(sum(row["kept_tokens"] for row in rows) / sum(row["prompt_tokens"] for row in rows), 4),
-            "groups": by_group}
+    kept = sum(row["kept_tokens"] for row in answered) / sum(row["prompt_tokens"] for row in answered)
+    return counts | {"scores": scores, "kept": round(kept, 4), "groups": by_group}
 
 
 def table(benchmark, summary):
     """The summary as text: measured figures, and the paper's for the same policies."""
     methods = summary["methods"]
-    metrics = list(next(iter(methods.values()))["scores"]) if methods else [benchmark.headline]
+    metrics = next((list(found["scores"]) for found in methods.values() if found["scores"]), [benchmark.headline])
     runs = paper.PUBLISHED[benchmark.name]
-    header = ["policy", "examples", "kept", *metrics, *(f"paper [{index}]" for index in range(1, len(runs) + 1))]
+    header = ["policy", "examples", "skipped", "kept", *metrics]
+    header += [f"paper [{index}]" for index in range(1, len(runs) + 1)]
     lines = [header]
     for method in _row_order(methods):
         found = methods.get(method)
-        measured = ["–"] * (2 + len(metrics))
+        measured = ["–"] * (3 + len(metrics))
         if found:
-            scores = (f"{found['scores'][name]:.2f}" for name in metrics)
-            measured = [str(found["examples"]), f"{found['kept']:.1%}", *scores]
+            measured[:2] = str(found["examples"]), str(found["skipped"])
+        if found and found["examples"]:
+            measured[2:] = f"{found['kept']:.1%}", *(f"{found['scores'][name]:.2f}" for name in metrics)
         published = [run.scores.get(method.split("/")[0]) for run in runs]
         lines.append([method, *measured, *("–" if score is None else f"{score:g}" for score in published)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

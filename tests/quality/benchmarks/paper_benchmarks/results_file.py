@@ -1,4 +1,7 @@
-"""The folder of a run: its settings, and one line of results an example and method, so that a stopped run goes on."""
+"""The folder of a run: its settings, and one line of results an example and method, so that a stopped run goes on.
+
+A row has `example` and `method`, and `scores`, or `skipped` with the reason why there are none.
+"""
 
 import fcntl
 import json
@@ -26,7 +29,7 @@ def write_whole(path, text):
 
 
 class ResultsFile:
-    """`done` holds the (example, method) of every result; a context manager that holds the folder for one process."""
+    """`done` holds the (example, method) of every row; a context manager that holds the folder for one process."""
 
     def __init__(self, folder, settings):
         """Opens the folder, or makes it. A line that was cut off by a kill is removed from the file.
@@ -34,7 +37,7 @@ class ResultsFile:
         Errors: SettingsMismatch, DamagedResults, BusyFolder."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.rows = []
+        self.rows, self.done = [], set()
         self._file = open(self.folder / RESULTS, "a+b")
         try:
             self._hold()
@@ -43,7 +46,6 @@ class ResultsFile:
         except BaseException:
             self._file.close()
             raise
-        self.done = {(row["example"], row["method"]) for row in self.rows}
 
     def __enter__(self):
         return self
@@ -52,12 +54,20 @@ class ResultsFile:
         self._file.close()
 
     def append(self, row):
-        """Writes one result; it is on its way to the disk when this returns."""
+        """Writes one row; it is on its way to the disk when this returns.
+
+        Errors: ValueError where the example has a row of the method."""
+        self._keep(row)
         line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
         self._file.write(line)
         self._file.flush()
+
+    def _keep(self, row):
+        key = row["example"], row["method"]
+        if key in self.done:
+            raise ValueError(f"{row['example']} has a result of {row['method']} already")
+        self.done.add(key)
         self.rows.append(row)
-        self.done.add((row["example"], row["method"]))
 
     def _hold(self):
         try:
@@ -86,7 +96,10 @@ class ResultsFile:
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 row = json.loads(line)
-                row["example"], row["method"], row["scores"]
+                row["example"], row["method"], row["skipped" if "skipped" in row else "scores"]
             except (ValueError, KeyError, TypeError) as error:
                 raise DamagedResults(f"{self.folder / RESULTS}:{number} is not a result") from error
-            self.rows.append(row)
+            try:
+                self._keep(row)
+            except ValueError as error:
+                raise DamagedResults(f"{self.folder / RESULTS}:{number}: {error}") from error

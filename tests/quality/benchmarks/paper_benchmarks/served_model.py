@@ -13,7 +13,7 @@ import transformers
 from chunkkv import chunking, hf
 
 from .attention_mass import accumulated_attention
-from .errors import ModelError
+from .errors import ModelError, PromptTooLong
 from .example import Example
 from .methods import GRID, spec_arguments
 
@@ -92,11 +92,11 @@ class ServedModel:
 
     @torch.inference_mode()
     def prefill(self, example):
-        """Errors: ModelError where the prompt does not fit the model's window."""
+        """Errors: PromptTooLong where the prompt does not fit the model's window."""
         ids = self._ids(example)
         if len(ids) + example.max_new_tokens > self.context_window:
-            raise ModelError(f"{example.name} has {len(ids)} tokens and may get {example.max_new_tokens} more; the "
-                             f"model's window is {self.context_window}")
+            raise PromptTooLong(f"{len(ids)} tokens and up to {example.max_new_tokens} new ones do not fit the model's "
+                                f"window of {self.context_window}")
         tokens = torch.tensor([ids], device=self._model.device)
         capture_all = hf.capture_queries(self._model, len(ids)) if self._needs_all_queries else nullcontext()
         with hf.capture_queries(self._model, self._budget.window_length) as window, capture_all as all_queries:
