@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import chunkkv
@@ -75,6 +76,26 @@ def test_a_fence_is_closed_by_its_own_mark():
     assert spans("~~~\ntext\n```\ntext\n~~~\nbehind", "code") == ["~~~\ntext\n```\ntext\n~~~", "behind"]
 
 
+def test_a_fence_is_closed_by_as_many_marks_alone_on_their_line():
+    block = "````markdown\ntext\n```python\ntext\n```\ntext\n````"
+    assert spans(f"{block}\nbehind", "code") == [block, "behind"]
+    block = "```\ntext\n```python\ntext\n`````"
+    assert spans(f"{block}\nbehind", "code") == [block, "behind"]
+    assert spans("```not a fence``` but\nprose", "code") == ["```not a fence``` but\nprose"]
+
+
+@pytest.mark.parametrize("line", ["default = 3", "end = 4", "end: int = 4", "end += 1", "default()", "case = 5",
+                                  "else_of = 1", "case $x in", "catch = f"])
+def test_names_that_are_keywords_elsewhere_begin_a_piece(line):
+    assert spans(f"f(1)\n\n{line}\n", "code") == ["f(1)", line]
+
+
+@pytest.mark.parametrize("line", ["end", "end)", "end;", "else:", "else if (x) {", "case 3:", "case Some(x) => 1",
+                                  "default:", "default :", "catch (e) {", "rescue => e", "finally:", "} else {"])
+def test_lines_that_go_on_with_a_block_begin_no_piece(line):
+    assert spans(f"f(1)\n  g(1)\n{line}\n", "code") == [f"f(1)\n  g(1)\n{line}"]
+
+
 def test_braces_close_what_stands_above():
     first, second = "int f()\n{\n  return 1;\n}", "int g() {\n  if (x) {\n  }\n\n  return 2;\n}"
     assert spans(f"{first}\n\n{second}\n", "code") == [first, second]
@@ -99,6 +120,9 @@ def test_turns_by_special_tokens_bound_every_kind():
     ["<|start_header_id|>user<|end_header_id|>\n\nIs it?<|eot_id|>", "<|start_header_id|>assistant<|end_header_id|>"],
     ["<｜User｜>Is it here?", "<｜Assistant｜>It is.<｜end▁of▁sentence｜>", "<｜User｜>And now?"],
     ["User: is it here?", "Assistant: it is.", "User: and now?"],
+    ["Human: is it here?", "AI: it is.", "Model: and there."],
+    ["user: is it here?", "assistant: it is."],
+    ["**User:** is it here?", "**Assistant:** it is.", "**User**: and now?"],
     ["### Instruction:\nIs it here?", "### Response:\nIt is."],
 ])
 def test_turns_written_out(turns):
@@ -184,11 +208,23 @@ def test_no_tokens_and_empty_tokens():
     assert chunk_starts([10**6] * 5, TOKENIZER).tolist() == [0]
 
 
-@pytest.mark.parametrize("text", [
-    '"' * 50_000 + " ", "。" * 20_000, '。"' * 20_000 + '"' * 20_000, "\n" * 50_000, ". " * 30_000, "```\n" * 20_000])
-def test_no_text_takes_more_than_linear_time(text):
+@pytest.mark.parametrize("unit", ['"', "。", '。"', "\n", ". ", "a.", "```\n", "`", "\ncase ", "<"])
+def test_eight_times_the_text_takes_about_eight_times_the_work(unit):
+    """Processor time of this thread; a quadratic step would take 64 times as long."""
+    short, long = (TOKENIZER.encode(unit * count).ids for count in (6_000, 48_000))
     for by in LIMITS:
-        assert len(chunk_starts(TOKENIZER.encode(text).ids, TOKENIZER, by)) > 1
+        assert len(chunk_starts(long, TOKENIZER, by)) > 1
+        assert processor_seconds(long, by) < 24 * processor_seconds(short, by)
+
+
+def processor_seconds(ids, by):
+    """The least of three times."""
+    times = []
+    for _ in range(3):
+        began = time.thread_time()
+        chunk_starts(ids, TOKENIZER, by)
+        times.append(time.thread_time() - began)
+    return min(times)
 
 
 def test_importing_it_imports_no_tokenizer():

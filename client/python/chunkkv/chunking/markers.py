@@ -19,8 +19,9 @@ OPENING_TEXT = re.compile(f"(?i:{_OPENING})".encode())
 """A turn's beginning written out, in UTF-8."""
 CLOSING_TEXT = re.compile(f"(?i:{_CLOSING})".encode())
 """A turn's end written out, in UTF-8."""
-ROLE_TEXT = re.compile(rb"(?:#{1,4} ?)?(?:User|USER|Human|Assistant|ASSISTANT|System|SYSTEM|Instruction|Response|Input)"
-                       rb":")
+ROLE_TEXT = re.compile(rb"(?:#{1,4} ?)?(?:\*\*)?"
+                       rb"(?:User|USER|user|Assistant|ASSISTANT|assistant|Human|AI|Model|System|SYSTEM"
+                       rb"|Instruction|Response|Input)(?:\*\*)?:")
 """A speaker's name, which begins a turn at a line's start."""
 
 _opening = re.compile(f"(?i:{_OPENING})|{_BEGIN_OF_TEXT}")
