@@ -4,13 +4,16 @@
 
 Ratios are against two limits of the same run: encoding the same text with the same tokenizer, and the matrix products
 of a prefill (attention left out) by a model of 100 M weights, timed in NumPy over 256 tokens and scaled to the length.
---check: ends with 1 where chunking takes more than 2 % of those products, or is slower than encoding.
+A ratio is `unsteady`, and not shown, where the middle half of one of its times spreads over more than 10 % of their
+median. --check: ends with 1 where chunking takes more than 2 % of those products, is slower than encoding, or a ratio
+is unsteady.
 """
 
 import argparse
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -20,6 +23,7 @@ from chunkkv.chunking import LIMITS, chunk_starts
 LENGTHS = (1024, 4096, 16384, 65536, 131072)
 MODEL_WEIGHTS = 100_000_000
 MOST_OF_PREFILL = 0.02
+SPREAD_LIMIT = 0.1
 HIDDEN, PREFILL_TOKENS = 1024, 256
 
 
@@ -48,51 +52,74 @@ def byte_level_tokenizer(text):
     return tokenizer
 
 
-def median_ms(action, repeats):
+@dataclass(frozen=True)
+class Duration:
+    """ms: the median of repeats; spread: their middle half over it."""
+    ms: float
+    spread: float
+
+    @classmethod
+    def of(cls, times):
+        low, median, high = statistics.quantiles(times, n=4, method="inclusive")
+        return cls(median, (high - low) / median)
+
+    def over(self, other, count=1):
+        """The share of `count` times another duration; None where either is unsteady."""
+        return None if max(self.spread, other.spread) > SPREAD_LIMIT else self.ms / (other.ms * count)
+
+
+def duration(action, repeats):
     action()
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
         action()
         times.append((time.perf_counter() - started) * 1e3)
-    return statistics.median(times)
+    return Duration.of(times)
 
 
-def prefill_ms_per_token(repeats):
+def prefill_of_a_token(repeats):
     """Of the matrix products of MODEL_WEIGHTS weights, float32."""
     rng = np.random.default_rng(0)
     activations = rng.standard_normal((PREFILL_TOKENS, HIDDEN), np.float32)
     weights = rng.standard_normal((HIDDEN, 4 * HIDDEN), np.float32)
-    return median_ms(lambda: activations @ weights, repeats) / PREFILL_TOKENS * MODEL_WEIGHTS / weights.size
+    products = duration(lambda: activations @ weights, repeats)
+    return Duration(products.ms / PREFILL_TOKENS * MODEL_WEIGHTS / weights.size, products.spread)
+
+
+def share(ratio, digits):
+    return "unsteady" if ratio is None else f"{ratio:.{digits}%}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, metavar="TOKENS")
     parser.add_argument("--by", nargs="+", choices=sorted(LIMITS), default=sorted(LIMITS))
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=7, help="at least 2")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
+    if options.repeats < 2:
+        parser.error("--repeats is at least 2: one time has no spread")
 
     text = prose(max(options.lengths), np.random.default_rng(1))
     tokenizer = byte_level_tokenizer(text)
     ids = np.array(tokenizer.encode(text).ids)
     started = time.perf_counter()
     chunk_starts(ids[:1], tokenizer)
-    print(f"reading a vocabulary of {tokenizer.get_vocab_size()}: {(time.perf_counter() - started) * 1e3:.1f} ms, once")
-    prefill = prefill_ms_per_token(options.repeats)
+    print(f"reading a vocabulary of {tokenizer.get_vocab_size()}: {(time.perf_counter() - started) * 1e3:.0f} ms, once")
+    prefill = prefill_of_a_token(options.repeats)
     print(f"{'by':<11}{'tokens':>8}{'spans':>8}{'ms':>9}{'of encode':>11}{'of prefill':>12}")
     failed = False
     for length in options.lengths:
         prompt = ids[:length]
         same_text = tokenizer.decode(prompt)
-        encode = median_ms(lambda: tokenizer.encode(same_text), options.repeats)
+        encode = duration(lambda: tokenizer.encode(same_text), options.repeats)
         for by in options.by:
             spans = len(chunk_starts(prompt, tokenizer, by))
-            taken = median_ms(lambda: chunk_starts(prompt, tokenizer, by), options.repeats)
-            of_encode, of_prefill = taken / encode, taken / (prefill * length)
-            failed |= of_encode > 1 or of_prefill > MOST_OF_PREFILL
-            print(f"{by:<11}{length:>8}{spans:>8}{taken:>9.2f}{of_encode:>11.1%}{of_prefill:>12.3%}")
+            taken = duration(lambda: chunk_starts(prompt, tokenizer, by), options.repeats)
+            of_encode, of_prefill = taken.over(encode), taken.over(prefill, length)
+            failed |= of_encode is None or of_encode > 1 or of_prefill is None or of_prefill > MOST_OF_PREFILL
+            print(f"{by:<11}{length:>8}{spans:>8}{taken.ms:>9.1f}{share(of_encode, 0):>11}{share(of_prefill, 2):>12}")
     return int(options.check and failed)
 
 

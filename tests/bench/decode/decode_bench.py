@@ -28,7 +28,8 @@ from decode_table import text_of  # noqa: E402
 from decode_trial import prefill, run_trial  # noqa: E402
 from decode_variants import make_variants  # noqa: E402
 
-POLICIES = ("chunk_kv", "snap_kv", "h2o", "streaming_llm")
+POLICIES = ("chunk_kv", "snap_kv", "streaming_llm")
+"""Those that the observation window serves; h2o scores by the attention of all queries, which is not captured here."""
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 

@@ -45,8 +45,9 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def figures_of(samples: list[Sample], prefill_seconds: float, is_served: bool) -> dict[str, Figure]:
-    """Of one variant. first_token_ms: of a served cache load and first step, else the prefill. step_ms: of the steps
-    after the first, the median in each repeat. total_seconds: prefill, put, load and all steps."""
+    """Of one variant. first_token_ms: of a served cache load and first step, what a decode worker needs to its first
+    token while prefill and put are another's; in one process the prefill. step_ms: of the steps after the first, the
+    median in each repeat. total_seconds: prefill, put, load and all steps."""
     quantities = {
         "put_ms": [sample.put_seconds * 1e3 for sample in samples],
         "compaction_ms": [sample.compaction_seconds * 1e3 for sample in samples],
@@ -80,7 +81,8 @@ class Limit:
 
 def changes(figures: dict[str, dict[str, Figure]], limit: Limit, base: str = IN_PROCESS) -> dict[str, dict]:
     """Of each other variant against `base`: latency is of the whole, prefill included, as in the paper; throughput is
-    tokens in and out over it; decoding of its tokens a second alone. Shares, None where not reported."""
+    the inverse of latency (all variants have the same tokens in and out); decoding is of the tokens a second of its
+    steps alone. Shares, None where not reported."""
     found = {}
     for name, mine in figures.items():
         if name == base:

@@ -4,7 +4,7 @@ from decode_figures import PUBLISHED
 
 REFUSED = "refused"
 COLUMNS = (("put_ms", "put ms", 1), ("compaction_ms", "compaction ms", 1), ("load_ms", "load ms", 1),
-           ("first_token_ms", "first token ms", 1), ("step_ms", "ms a token", 2), ("tokens_per_second", "tokens/s", 2),
+           ("first_token_ms", "to 1st token ms", 1), ("step_ms", "ms a token", 2), ("tokens_per_second", "tokens/s", 2),
            ("total_seconds", "total s", 2))
 DIFFERENCES = (("step_ms", "ms a token"), ("compaction_ms", "compaction ms"), ("put_ms", "put ms"),
                ("load_ms", "load ms"), ("total_seconds", "total s"))
@@ -12,8 +12,9 @@ LEGEND = """\
 MiB: K and V of one sequence at its end; fit: such sequences in {memory:g} GiB. Behind ±: the middle half of the repeats
 over their median; above {limit:.0%} a figure is refused, and what follows from it.
 put: from the prefill's cache to a stored entry; compaction: what the service spent of it on scoring, choosing and
-gathering. load: from the request to rows in a room of their own. first token: load and one step; in one process, the
-prefill. total: prefill, put, load and all steps."""
+gathering. load: from the request to rows in a room of their own. to 1st token: of a served cache, load and the first
+step of the decode worker, without the prefill and the put before them; in one process, the prefill, so that the two are
+not to be compared. total: prefill, put, load and all steps."""
 
 
 def text_of(result: dict) -> str:

@@ -14,7 +14,7 @@ class Variant:
 
     @property
     def is_scored(self) -> bool:
-        return self.spec is not None and self.spec.policy in ("chunk_kv", "snap_kv", "h2o")
+        return self.spec is not None and self.spec.policy in ("chunk_kv", "snap_kv")
 
 
 IN_PROCESS = "full, in one process"

@@ -89,6 +89,12 @@ def test_the_program_refuses_what_spreads_too_far(options, server, monkeypatch, 
     assert "refused" in capsys.readouterr().out
 
 
+def test_a_policy_that_the_window_does_not_score_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        decode_bench.parse(["--policies", "h2o"])
+    assert "invalid choice: 'h2o'" in capsys.readouterr().err
+
+
 def test_decoding_in_place_is_decoding(server):
     model = make_model("tiny", TOKENS_IN + TOKENS_OUT, torch.float32, "cpu")
     prompt = prefill(model, TOKENS_IN, 32)
