@@ -1,5 +1,6 @@
 """Queries of the window, captured during ordinary forward calls."""
 
+import contextvars
 import threading
 
 import chunkkv
@@ -166,7 +167,7 @@ def test_nothing_of_other_models_other_threads_or_later():
 
 def test_threads_capture_side_by_side():
     model = make_model("llama")
-    both, windows = threading.Barrier(2), {}
+    both, windows = threading.Barrier(2, timeout=60), {}
 
     def work(seed):
         with capture_queries(model, W) as window:
@@ -205,3 +206,126 @@ def test_a_batch_that_changes_in_one_capture_is_refused():
         cache.batch_repeat_interleave(2)
         with pytest.raises(chunkkv.InvalidArgument, match="BATCH_CHANGED"):
             model(make_tokens(1, batch=2), **{cache_name(model): cache})
+
+
+def crop_and_go_on(model, cuts, tokens, mask=None):
+    """Forward calls over the columns begin to end of each cut; the cache is cropped to begin where it is longer."""
+    cache = DynamicCache(config=model.config)
+    with torch.no_grad():
+        for begin, end in cuts:
+            if begin < cache.get_seq_length():
+                cache.crop(begin)
+            inputs = {} if mask is None else {
+                "attention_mask": mask[:, :end], "position_ids": (mask.cumsum(1) - 1).clamp(min=0)[:, begin:end]}
+            model(tokens[:, begin:end], **{cache_name(model): cache}, **inputs)
+
+
+@pytest.mark.parametrize("cuts", [[(0, 50), (47, 52)], [(0, 50), (40, 45)], [(0, 50), (48, 49), (46, 60)],
+                                  [(0, 30), (20, 22), (22, 24)], [(0, 50), (0, 20)]], ids=str)
+def test_a_cache_that_was_cropped_goes_on(cuts):
+    model = make_model("llama")
+    with capture_queries(model, W) as window:
+        crop_and_go_on(model, cuts, make_tokens(60))
+    end, held = cuts[-1][1], 0
+    for (begin, stop), before in zip(cuts, [0, *(stop for _, stop in cuts)]):
+        held = min(W, max(0, held - (before - begin)) + stop - begin)
+    assert window.ends == [end]
+    ours = rows(window)
+    assert ours.shape[1] == held
+    torch.testing.assert_close(ours, rows(captured(model, make_tokens(60)[:, :end], held)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_padded_batch_that_was_cropped_goes_on(side):
+    model = make_model("llama")
+    prompts = [make_tokens(length, seed=length)[0] for length in (40, 31, 36)]
+    with capture_queries(model, W) as window:
+        crop_and_go_on(model, [(0, 40), (34, 37), (37, 40)], *padded(prompts, side))
+    assert window.ends == [40, 31, 36]
+    for row, prompt in enumerate(prompts):
+        ours = rows(window, row)
+        assert ours.shape[1] >= 2
+        expected = rows(captured(model, prompt[None], ours.shape[1]))
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+def test_a_crop_at_the_end_of_the_capture_leaves_the_window_shorter():
+    model, tokens = make_model("llama"), make_tokens(50)
+    with capture_queries(model, W) as window:
+        prefill(model, tokens)[0].crop(47)
+    assert window.ends == [50], "the cache is gone"
+    with capture_queries(model, W) as window:
+        cache, _ = prefill(model, tokens)
+        cache.crop(47)
+    assert window.ends == [47]
+    torch.testing.assert_close(rows(window), rows(captured(model, tokens[:, :47], W - 3)), atol=1e-5, rtol=0)
+
+
+def test_speculative_decoding():
+    model, phrase = make_model("llama"), make_tokens(20)
+    tokens, cache = torch.cat([phrase, phrase], 1), DynamicCache(config=make_model("llama").config)
+    forwards = []
+    hook = model.get_decoder().register_forward_pre_hook(lambda *_: forwards.append(int(cache.get_seq_length())))
+    with capture_queries(model, W) as window:
+        output = model.generate(tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=8,
+                                prompt_lookup_num_tokens=4, eos_token_id=2, **{cache_name(model): cache})
+    hook.remove()
+    assert len(forwards) > 1
+    length = int(cache.get_seq_length())
+    assert window.ends == [length]
+    ours = rows(window)
+    assert 1 <= ours.shape[1] <= W
+    torch.testing.assert_close(ours, rows(captured(model, output[:, :length], ours.shape[1])), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("length", [30, 50, 70])
+def test_another_cache_begins_anew(length):
+    model, tokens = make_model("llama"), make_tokens(length + 4, seed=3)
+    other, _ = prefill(model, tokens[:, :length])
+    with capture_queries(model, W) as window, torch.no_grad():
+        prefill(model, make_tokens(50))
+        model(tokens[:, length:], **{cache_name(model): other})
+    assert window.ends == [length + 4]
+    torch.testing.assert_close(rows(window), rows(captured(model, tokens, 4)), atol=1e-5, rtol=0)
+
+
+def test_the_cache_that_the_model_made_goes_on():
+    model, tokens = make_model("llama"), make_tokens(50)
+    with capture_queries(model, W) as window, torch.no_grad():
+        output = model(tokens[:, :45], use_cache=True)
+        model(tokens[:, 45:], **{cache_name(model): output[cache_name(model)]})
+    torch.testing.assert_close(rows(window), rows(captured(model, tokens)), atol=1e-5, rtol=0)
+
+
+def test_captures_may_end_in_any_order():
+    model, tokens = make_model("llama"), make_tokens(30)
+    before = AttentionInterface.get_interface
+    captures = [capture_queries(model, W) for _ in range(2)]
+    first, second = (each.__enter__() for each in captures)
+    captures[0].__exit__(None, None, None)
+    prefill(model, tokens)
+    captures[1].__exit__(None, None, None)
+    prefill(model, make_tokens(20))
+    assert not first.layers and second.ends == [30]
+    torch.testing.assert_close(rows(second), rows(captured(model, tokens)))
+    assert AttentionInterface.get_interface is before
+    assert not model.get_decoder()._forward_pre_hooks
+
+
+def test_a_capture_may_end_in_another_thread():
+    model, tokens = make_model("llama"), make_tokens(30)
+    before = AttentionInterface.get_interface
+
+    def begin_here_and_end_there():
+        capture = capture_queries(model, W)
+        window = capture.__enter__()
+        thread = threading.Thread(target=capture.__exit__, args=(None, None, None))
+        thread.start()
+        thread.join(60)
+        assert not model.get_decoder()._forward_pre_hooks
+        assert AttentionInterface.get_interface is before
+        later = captured(model, tokens)
+        assert not window.layers and not window.ends
+        assert later.ends == [30]
+
+    contextvars.copy_context().run(begin_here_and_end_there)

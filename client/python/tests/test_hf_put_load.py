@@ -141,6 +141,10 @@ def test_a_policy_that_scores_needs_a_window_of_this_prefill(client):
     with chunkkv.hf.capture_queries(model, W - 1) as short:
         cache, _ = prefill(model, tokens)
     refused(client, "WINDOW_TOO_SHORT.*7 tokens", model, tokens, cache, short)
+    with chunkkv.hf.capture_queries(model, W) as rewound:
+        cache, _ = prefill(model, torch.cat([tokens, tokens[:, :3]], 1))
+        cache.crop(LENGTH)
+    refused(client, "WINDOW_TOO_SHORT.*5 tokens", model, tokens, cache, rewound)
 
 
 def test_tokens_are_those_of_the_cache(client):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -26,20 +27,23 @@ def capture_queries(model: Any, window_length: int) -> Iterator[QueryWindow]:
     The model is not changed, its attention implementation (eager, SDPA, FlashAttention, ...) computes what it always
     does, and nothing is captured from other models or in other threads. The window may straddle the forward calls of a
     chunked prefill. Rows of a padded batch are told apart by the 2D attention_mask given to the model. A forward call
-    without past keys begins anew. Not through a compiled model.
+    without past keys, or with another cache, begins anew. Tokens that are cropped from the cache inside the with
+    statement (those that speculative decoding rejects) leave the window, which is then that much shorter: capture as
+    many more where the whole window is needed. Not through a compiled model, and not of beam search, which reorders the
+    cache's rows.
 
     Errors: Unimplemented (UNSUPPORTED_MODEL).
     """
     window = QueryWindow(model, window_length)
-    hook = decoder_of(model).register_forward_pre_hook(window._begin_forward, with_kwargs=True)
-    token = _active.set((*_active.get(), window))
-    _interception.install()
-    try:
+    with ExitStack() as undo:
+        _interception.install()
+        undo.callback(_interception.remove)
+        _active.set((*_active.get(), window))
+        undo.callback(window._close)
+        hook = decoder_of(model).register_forward_pre_hook(window._begin_forward, with_kwargs=True)
+        undo.callback(hook.remove)
         yield window
-    finally:
-        _interception.remove()
-        _active.reset(token)
-        hook.remove()
+        window._follow_cache()
 
 
 @contextmanager
@@ -52,9 +56,9 @@ def no_capture() -> Iterator[None]:
         _active.reset(token)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerQueries:
-    """One layer's queries [batch, H, w, D], and how its attention makes logits of them: scale, softcap and sink logits
+    """One layer's queries [batch, H, held, D], padding and cropped tokens included (see QueryWindow.of_row), and how its attention makes logits of them: scale, softcap and sink logits
     [H], None where it has none."""
 
     queries: torch.Tensor
@@ -78,6 +82,9 @@ class QueryWindow:
         full = {layer for layer, window in enumerate(layer_windows(model)) if window is None}
         self._layer_of = {module: module.layer_idx for module in decoder_of(model).modules()
                           if getattr(module, "layer_idx", None) in full}
+        self._cache: weakref.ref[Any] | None = None  # of the last forward call, where it was given one
+        self._seen = 0  # columns that the cache had after the last forward call
+        self._history: torch.Tensor | None = None  # [batch, captured]: which columns were tokens
         self._real: torch.Tensor | None = None  # [batch, held]: which held columns are tokens; None: all
         self._held = 0  # columns held of each layer
         self._order: torch.Tensor | None = None  # [batch, held]: which of the columns held and new to hold now
@@ -102,14 +109,46 @@ class QueryWindow:
         batch, new = inputs.shape[:2]
         cache = kwargs.get("cache", kwargs.get("past_key_values"))
         past = 0 if cache is None else int(cache.get_seq_length())
-        if past == 0:
-            self.layers, self._real, self._held, self._ends = {}, None, 0, None
+        if not self._goes_on(cache, past):
+            self.layers, self._history, self._real, self._held, self._ends = {}, None, None, 0, None
         elif self._ends is not None and len(self._ends) != batch:
             raise InvalidArgument("BATCH_CHANGED", f"a batch of {batch} rows after one of {len(self._ends)}, in one "
                                                    "capture")
+        elif past < self._seen:
+            self._forget(self._seen - past)
+        self._cache, self._seen = None if cache is None else weakref.ref(cache), past + new
         real = _new_tokens(kwargs.get("attention_mask"), batch, new)
         self._note_ends(real, kwargs.get("position_ids"), batch, past, new, inputs.device)
         self._note_order(real, batch, new, inputs.device)
+
+    def _goes_on(self, cache: Any, past: int) -> bool:
+        """Whether columns 0 to past are among those of the last forward call."""
+        if self._cache is None:  # the model made a cache of its own: a longer or shorter one is not that
+            return 0 < past == self._seen
+        return 0 < past <= self._seen and cache is self._cache()
+
+    def _forget(self, columns: int) -> None:
+        """Marks the last columns as no tokens, as after a crop of the cache."""
+        if self._ends is None or self._history is None:
+            return
+        gone = self._history[:, -columns:].sum(1)
+        self._history = self._history[:, :-columns]
+        self._ends = self._ends - gone
+        real = self._real if self._real is not None else gone.new_ones(len(gone), self._held, dtype=torch.bool)
+        self._real = real & (torch.arange(self._held, device=gone.device) < self._held - gone[:, None])
+
+    def _follow_cache(self) -> None:
+        """What was cropped after the last forward call is forgotten."""
+        cache = None if self._cache is None else self._cache()
+        length = self._seen if cache is None else int(cache.get_seq_length())
+        if length < self._seen:
+            self._forget(self._seen - length)
+            self._seen = length
+
+    def _close(self) -> None:
+        """Nothing is captured from now on, in no thread's context."""
+        self._layer_of = {}
+        _active.set(tuple(each for each in _active.get() if each is not self))
 
     def _note_ends(self, real: torch.Tensor | None, positions: torch.Tensor | None, batch: int, past: int, new: int,
                    device: torch.device) -> None:
@@ -125,10 +164,11 @@ class QueryWindow:
 
     def _note_order(self, real: torch.Tensor | None, batch: int, new: int, device: torch.device) -> None:
         self._order = None
+        arrived = torch.ones(batch, new, dtype=torch.bool, device=device) if real is None else real.to(device)
+        self._history = arrived if self._history is None else torch.cat([self._history, arrived], 1)
         if real is not None or self._real is not None:
             held = self._real if self._real is not None else torch.ones(batch, self._held, dtype=torch.bool,
                                                                         device=device)
-            arrived = real if real is not None else torch.ones(batch, new, dtype=torch.bool, device=device)
             columns = torch.cat([held, arrived], 1)
             self._order = columns.int().argsort(stable=True, dim=1)[:, -self.length:]
             self._real = columns.gather(1, self._order)
