@@ -4,7 +4,7 @@ import chunkkv
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+pytest.importorskip("transformers", minversion="5")
 
 import chunkkv.hf  # noqa: E402
 import transformers  # noqa: E402
@@ -146,7 +146,12 @@ def test_beams_carry_a_compact_cache(client):
     beams = chunkkv.hf.generate(model, served, [5], do_sample=False, max_new_tokens=6, num_beams=3,
                                 num_return_sequences=2)
     assert beams.shape == (2, 6)
-    assert served.cache.layers[0].positions.shape == (3, served.row_count)
+    assert served.cache.layers[0].positions.shape == (1, served.row_count), "a copy was repeated"
+    more = [5, *beams[0].tolist(), 7]
+    next_turn = chunkkv.hf.generate(model, served, more, do_sample=False, max_new_tokens=3, num_beams=2)
+    fresh = chunkkv.hf.load(client, model, prompt, spec=RATIO)
+    assert next_turn.tolist() == chunkkv.hf.generate(model, fresh, more, do_sample=False, max_new_tokens=3,
+                                                     num_beams=2).tolist()
 
 
 def test_several_prompts_have_no_single_position(client):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+pytest.importorskip("transformers", minversion="5")
 
 import chunkkv.hf  # noqa: E402
 from hf_models import decode, decode_served, dropped_columns, dropping, make_model, make_tokens, prefill  # noqa: E402
@@ -76,6 +76,34 @@ def test_generate_takes_turns(client, name):
     assert answer.tolist() == logits[:, -7:-1].argmax(-1).tolist()
     with pytest.raises(chunkkv.InvalidArgument, match="NO_NEW_TOKEN"):
         chunkkv.hf.generate(model, served, following, **options)
+
+
+@pytest.mark.parametrize("options", [{"num_beams": 2}, {"num_return_sequences": 2, "do_sample": True}], ids=str)
+def test_several_sequences_leave_the_loaded_cache_as_it_was(client, options):
+    model, tokens = make_model("llama"), make_tokens(LENGTH, seed=7)
+    put_prompt(client, model, tokens)
+    served, twin = (chunkkv.hf.load(client, model, tokens, spec=COMPACT) for _ in range(2))
+    options = {"do_sample": False, "max_new_tokens": 4, **options}
+    said = chunkkv.hf.generate(model, served, [5], **options)
+    following = [5, *said[0].tolist(), 7]
+    again = chunkkv.hf.generate(model, served, following, **options)
+    assert again.shape == (options.get("num_return_sequences", 1), 4)
+    greedy = {"do_sample": False, "max_new_tokens": 4}
+    assert torch.equal(chunkkv.hf.generate(model, served, following, **greedy),
+                       chunkkv.hf.generate(model, twin, following, **greedy))
+
+
+@pytest.mark.parametrize("spec", [chunkkv.CompactionSpec("full"), EXTERNAL], ids=["full", "external"])
+def test_a_compact_cache_at_contiguous_positions_is_not_put_back(client, spec):
+    model, tokens = make_model("llama"), make_tokens(LENGTH, seed=8)
+    put_prompt(client, model, tokens)
+    served = chunkkv.hf.load(client, model, tokens, spec=COMPACT, positions="contiguous")
+    with pytest.raises(chunkkv.InvalidArgument, match="POSITIONS_MOVED"):
+        chunkkv.hf.put(client, model, served.tokens, served.cache, None, spec)
+    decode_served(model, served, make_tokens(GROWN))
+    grown = torch.cat([served.tokens, make_tokens(GROWN)], 1)
+    with pytest.raises(chunkkv.InvalidArgument, match="POSITIONS_MOVED"):
+        chunkkv.hf.put(client, model, grown, copy.deepcopy(served.cache), None, spec)
 
 
 def test_a_grown_full_cache_is_put_as_full(client):
@@ -157,6 +185,8 @@ def test_a_compact_cache_is_cropped_down_to_what_was_loaded(client):
                                atol=1e-5, rtol=0)
     with pytest.raises(ValueError, match="down to"):
         served.cache.layers[0].crop(-GROWN - STEPS)
+    with pytest.raises(ValueError, match="down to"):
+        served.cache.layers[0].crop(0)
 
 
 def test_a_compact_cache_goes_with_no_other_policy(client):

@@ -6,7 +6,7 @@ import chunkkv
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+pytest.importorskip("transformers", minversion="5")
 
 import chunkkv.hf  # noqa: E402
 import hf_models  # noqa: E402
@@ -73,9 +73,11 @@ def test_the_service_sees_the_models_own_attention(client, name):
     kept = chunkkv.hf.load(client, model, tokens, spec=spec, identity=identity).positions
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
-    with torch.no_grad():
-        attentions = model(tokens, output_attentions=True).attentions
-    model.set_attn_implementation(before)
+    try:
+        with torch.no_grad():
+            attentions = model(tokens, output_attentions=True).attentions
+    finally:
+        model.set_attn_implementation(before)
     masses = []
     for layer, positions in enumerate(kept):
         if positions is not None:

@@ -10,7 +10,7 @@ import chunkkv
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+pytest.importorskip("transformers", minversion="5")
 
 import chunkkv.hf  # noqa: E402
 import transformers  # noqa: E402
@@ -123,6 +123,11 @@ def test_rotation_is_left_out_where_it_is_not_wanted(client):
         chunkkv.hf.load(client, model, tokens, spec=COMPACT, positions="contiguous")
 
 
+def test_rotation_is_not_measured_in_other_dtypes():
+    with pytest.raises(chunkkv.InvalidArgument, match="BAD_DTYPE.*float64.*rope=False"):
+        chunkkv.hf.measured_ropes(copy.deepcopy(make_model("llama")).double())
+
+
 def refused(client, reason, model, tokens, cache, window, spec=COMPACT, error=chunkkv.InvalidArgument):
     with pytest.raises(error, match=reason):
         chunkkv.hf.put(client, model, tokens, cache, window, spec)
@@ -143,7 +148,7 @@ def test_a_policy_that_scores_needs_a_window_of_this_prefill(client):
     refused(client, "WINDOW_TOO_SHORT.*7 tokens", model, tokens, cache, short)
     with chunkkv.hf.capture_queries(model, W) as rewound:
         cache, _ = prefill(model, torch.cat([tokens, tokens[:, :3]], 1))
-        cache.crop(LENGTH)
+        cache.crop(LENGTH - cache.get_seq_length())
     refused(client, "WINDOW_TOO_SHORT.*5 tokens", model, tokens, cache, rewound)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
-pytest.importorskip("transformers")
+pytest.importorskip("transformers", minversion="5")
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 MODEL = README.parents[2] / "tests/quality/model/passphrase-llama"

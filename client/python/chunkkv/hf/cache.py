@@ -8,6 +8,11 @@ import torch
 from transformers.cache_utils import DynamicLayer
 
 
+class MovedLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
+    """Rows of the tokens that were kept, moved to contiguous positions: to the model those of a shorter prompt, which
+    none of its tokens' ids name."""
+
+
 class CompactLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
     """Rows of the tokens that were kept, and of those that follow.
 
@@ -34,7 +39,7 @@ class CompactLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
 
     def crop(self, length: int) -> None:
         """Removes -length tokens, or all columns from `length` on. Errors: ValueError where kept rows would go."""
-        surplus = -length if length <= 0 else max(0, self.get_seq_length() - length)
+        surplus = -length if length < 0 else max(0, self.get_seq_length() - length)
         left = self.keys.shape[-2] - surplus
         if left < self.positions.shape[1]:
             raise ValueError("a compact layer can be cropped down to the tokens that it was loaded with")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -15,7 +16,7 @@ from ..errors import DataLoss, InvalidArgument
 from ..identity import ModelIdentity
 from ..results import Entry, EntryHeader
 from ..spec import CompactionSpec
-from .cache import CompactLayer
+from .cache import CompactLayer, MovedLayer
 from .geometry import CacheGeometry, cache_argument, decoder_of, geometry_of, layer_devices, text_config
 from .identity import identity_of
 from .served import Served, ServedRow
@@ -60,14 +61,17 @@ def generate(model: Any, served: Served, input_ids: Any, **options: Any) -> torc
 
     input_ids: [batch, new], or [new] of a single prompt: what follows the prompt, at least one token: the first that
     the prefill gave. In later turns: all that has followed so far, with at least one token that the cache has not seen.
-    options: of generate; for beams, or several sequences a prompt, the cache is repeated.
+    options: of generate. For beams, or several sequences a prompt, a copy of the cache is repeated: served stays as it
+    was, and the next turn computes what followed anew.
     """
     inputs = served.generate_inputs(input_ids)
     config = options.get("generation_config") or model.generation_config
     copies = max(options.get(name) or getattr(config, name, None) or 1
                  for name in ("num_beams", "num_return_sequences"))
     if copies > 1:
-        served.cache.batch_repeat_interleave(copies)
+        cache = copy.deepcopy(served.cache)
+        cache.batch_repeat_interleave(copies)
+        inputs[served.cache_argument] = cache
     output = model.generate(**inputs, **options)
     sequences = output if isinstance(output, torch.Tensor) else output.sequences
     return sequences[:, inputs["input_ids"].shape[1]:]
@@ -136,7 +140,8 @@ class _Batch:
             values = self._padded([entry.layers[index].v.transpose(0, 1) for entry in self._entries], self._most_rows)
         keys, values = keys.to(self._devices[index]), values.to(self._devices[index])
         if self._columns == self._most_rows:
-            return _filled(DynamicLayer(), keys, values)
+            moved = any(row.row_count < row.header.original_length for row in self._rows)
+            return _filled(MovedLayer() if moved else DynamicLayer(), keys, values)
         positions = torch.full((len(self._rows), self._most_rows), -1)
         for row, target in zip(self._rows, positions):
             target[self._most_rows - row.row_count:] = torch.from_numpy(row.positions[index])

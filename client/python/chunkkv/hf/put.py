@@ -29,8 +29,9 @@ def put(client: Client, model: Any, tokens: Any, cache: Any, window: QueryWindow
     """Puts one prompt.
 
     tokens: the ids [L] or [1, L] that the cache holds, all of them. cache: the model's past_key_values, of one row.
-    window: of the prefill, where spec's policy scores; else None. A cache that was loaded compact and has grown goes
-    with policy external: its kept positions are known, and L counts all tokens.
+    window: of the prefill, where spec's policy scores; else None. h2o too is scored by the window's queries here, not
+    by those of all tokens. A cache that was loaded compact and has grown goes with policy external: its kept positions
+    are known, and L counts all tokens.
 
     Layers that attend to all tokens are compacted, sliding-window layers are stored as they are. identity: by default
     identity_of(model). rope: whether to measure how keys rotate (two forward calls of one token, once a model), so that
@@ -38,7 +39,7 @@ def put(client: Client, model: Any, tokens: Any, cache: Any, window: QueryWindow
     where they are. options: of Client.put, such as block_extra for what the ids do not tell (an image's hash).
 
     Errors: those of Client.put; InvalidArgument (WINDOW_MISSING, WINDOW_TOO_SHORT, WINDOW_ELSEWHERE, TOKEN_COUNT,
-    POLICY, BATCH), Unimplemented (UNSUPPORTED_MODEL, UNSUPPORTED_CACHE).
+    POLICY, POSITIONS_MOVED, BATCH), Unimplemented (UNSUPPORTED_MODEL, UNSUPPORTED_CACHE).
     """
     ids = torch.as_tensor(np.asarray(tokens) if not isinstance(tokens, torch.Tensor) else tokens)
     results = put_batch(client, model, ids.reshape(1, -1), cache, window, spec, identity=identity, rope=rope, **options)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import DynamicCache
 
+from ..errors import InvalidArgument
 from ..layers import Rope
 from .capture import no_capture
 from .geometry import CacheGeometry, cache_argument, decoder_of, geometry_of, text_config
@@ -29,6 +30,8 @@ def measured_ropes(model: Any) -> Ropes:
     A single token attends to nothing but itself, so that its keys at another position are the same but for their
     rotation: two forward calls of one token each show it, and the model's own frequencies must account for it. Asked
     once a model.
+
+    Errors: InvalidArgument (BAD_DTYPE), Unimplemented (UNSUPPORTED_MODEL).
     """
     if model not in _measured:
         _measured[model] = _measure(model)
@@ -42,6 +45,9 @@ def _depends_on_length(model: Any) -> bool:
 
 
 def _measure(model: Any) -> Ropes:
+    if model.dtype not in _TOLERANCE:
+        raise InvalidArgument("BAD_DTYPE", f"the model computes in {model.dtype}; the rotation of its keys is measured "
+                                           f"in {[*_TOLERANCE]}: state rope=False")
     geometry, decoder = geometry_of(model), decoder_of(model)
     if _depends_on_length(model) or "position_ids" not in inspect.signature(type(decoder).forward).parameters:
         return (None,) * len(geometry.windows)

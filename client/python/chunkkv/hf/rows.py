@@ -10,10 +10,10 @@ import torch
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, StaticLayer, StaticSlidingWindowLayer
 
 from ..errors import InvalidArgument, Unimplemented
-from .cache import CompactLayer
+from .cache import CompactLayer, MovedLayer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerRows:
     """keys [Hkv, rows, D] and values [Hkv, rows, Dv] of one prompt, without padding; views where they can be.
     positions: [rows], of a layer that holds some tokens only; None: it holds all, or, sliding, the last."""
@@ -34,8 +34,11 @@ def cache_size(cache: Any) -> tuple[int, int]:
 def full_rows(layer: Any, row: int, real: torch.Tensor) -> LayerRows:
     """Of a layer that attends to all tokens. real: [columns] bool, which columns are tokens.
 
-    Errors: Unimplemented (UNSUPPORTED_CACHE).
+    Errors: Unimplemented (UNSUPPORTED_CACHE), InvalidArgument (POSITIONS_MOVED).
     """
+    if isinstance(layer, MovedLayer):
+        raise InvalidArgument("POSITIONS_MOVED", "a compact cache that was loaded with positions \"contiguous\" cannot "
+                                                 "be put: its keys are no longer where its tokens are")
     keys, values = _tensors(layer, (DynamicLayer, StaticLayer, CompactLayer))
     if not isinstance(layer, CompactLayer):
         columns = _selector(real)

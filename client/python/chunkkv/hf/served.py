@@ -13,7 +13,7 @@ from ..errors import InvalidArgument
 from ..results import EntryHeader
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ServedRow:
     """One prompt's entry. next_position: of the next token, L for original positions. positions: of each layer's rows,
     None for sliding-window layers."""
@@ -24,7 +24,7 @@ class ServedRow:
     positions: tuple[np.ndarray[Any, Any] | None, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Served:
     """A loaded batch. cache: grows as the model goes on. cache_argument: what the model calls it.
 
