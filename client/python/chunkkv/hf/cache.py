@@ -38,8 +38,9 @@ class CompactLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
         return int(self.keys.shape[-2]) + new, self.first_column
 
     def crop(self, length: int) -> None:
-        """Removes -length tokens, or all columns from `length` on. Errors: ValueError where kept rows would go."""
-        surplus = -length if length < 0 else max(0, self.get_seq_length() - length)
+        """Removes -length tokens (none for 0, which generate calls after a step without rejected candidates), or all
+        columns from `length` on. Errors: ValueError where kept rows would go."""
+        surplus = -length if length <= 0 else max(0, self.get_seq_length() - length)
         left = self.keys.shape[-2] - surplus
         if left < self.positions.shape[1]:
             raise ValueError("a compact layer can be cropped down to the tokens that it was loaded with")

@@ -58,8 +58,8 @@ def no_capture() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class LayerQueries:
-    """One layer's queries [batch, H, held, D], padding and cropped tokens included (see QueryWindow.of_row), and how its
-    attention makes logits of them: scale, softcap and sink logits [H], None where it has none."""
+    """One layer's queries [batch, H, held, D], padding and cropped tokens included (see QueryWindow.of_row), and how
+    its attention makes logits of them: scale, softcap and sink logits [H], None where it has none."""
 
     queries: torch.Tensor
     scale: float | None
