@@ -154,6 +154,15 @@ def test_beams_carry_a_compact_cache(client):
                                                      num_beams=2).tolist()
 
 
+@pytest.mark.parametrize("assistance", ["prompt_lookup_num_tokens", "assistant_model"])
+def test_assisted_decoding_is_refused(client, assistance):
+    model, prompt = make_model("llama"), make_tokens(60, seed=6)[0]
+    put_each(client, model, [prompt], RATIO)
+    served = chunkkv.hf.load(client, model, prompt, spec=RATIO)
+    with pytest.raises(chunkkv.Unimplemented, match="ASSISTED_DECODING"):
+        chunkkv.hf.generate(model, served, [5], **{assistance: 4 if assistance.endswith("tokens") else model})
+
+
 def test_several_prompts_have_no_single_position(client):
     model, prompts = make_model("llama"), prompts_of(seed=4)
     put_each(client, model, prompts, FULL)

@@ -12,7 +12,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from ..client import Client
-from ..errors import DataLoss, InvalidArgument
+from ..errors import DataLoss, InvalidArgument, Unimplemented
 from ..identity import ModelIdentity
 from ..results import Entry, EntryHeader
 from ..spec import CompactionSpec
@@ -63,9 +63,16 @@ def generate(model: Any, served: Served, input_ids: Any, **options: Any) -> torc
     the prefill gave. In later turns: all that has followed so far, with at least one token that the cache has not seen.
     options: of generate. For beams, or several sequences a prompt, a copy of the cache is repeated: served stays as it
     was, and the next turn computes what followed anew.
+
+    Errors: Unimplemented (ASSISTED_DECODING): transformers 5.24 reads the whole prompt again there, whatever cache it is
+    given, so that a compact one would silently give other tokens.
     """
     inputs = served.generate_inputs(input_ids)
     config = options.get("generation_config") or model.generation_config
+    if options.get("assistant_model") is not None or (options.get("prompt_lookup_num_tokens")
+                                                      or getattr(config, "prompt_lookup_num_tokens", None)):
+        raise Unimplemented("ASSISTED_DECODING", "generate does not go on from a loaded cache with an assistant_model or "
+                                                 "prompt_lookup_num_tokens")
     copies = max(options.get(name) or getattr(config, name, None) or 1
                  for name in ("num_beams", "num_return_sequences"))
     if copies > 1:
