@@ -196,7 +196,7 @@ void AddTuneCommand(CLI::App& app, Command& command) {
   tune->add_option("--max-group", options->max_group, "most layers that share kept positions [8]")
       ->check(CLI::Range(1, tune::kLargestMaxGroup));
   tune->add_option("--group-score", options->group_score, "groups choose in this way only: leader or sum [either]");
-  tune->add_option("--name", options->name, "of the profile [model, policy and budget]");
+  tune->add_option("--name", options->name, "of the profile [model, policy, budget and a digest of what was found]");
   options->spec.AddChoiceTo(*tune);
   options->identity.AddModelTo(*tune);
   options->identity.AddFingerprintTo(*tune);

@@ -1,14 +1,12 @@
 #include "service/rpc/record_stream.h"
 
-#include <grpcpp/impl/codegen/proto_utils.h>
-
-#include <algorithm>
 #include <bit>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/call_checks.h"
+#include "service/rpc/decode_request.h"
 #include "service/rpc/wire_identity.h"
 #include "service/rpc/wire_spec.h"
 
@@ -25,11 +23,8 @@ static_assert(std::endian::native == std::endian::little, "scores are sent as th
 }  // namespace
 
 absl::Status RecordStream::Begin(const grpc::ByteBuffer& request) {
-  grpc::ByteBuffer buffer = request;
   v1::RecordScoresRequest wire;
-  if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, v1::RecordScoresRequest>(&buffer, &wire).ok()) {
-    return InvalidArgument("MALFORMED_MESSAGE", "the message is no RecordScoresRequest");
-  }
+  CHUNKKV_RETURN_IF_ERROR(DecodeRequest(request, &wire));
   CHUNKKV_RETURN_IF_ERROR(CheckFeatures(wire.required_features()));
   if (wire.put_count() < 1 || wire.put_count() > kMostPuts) {
     return InvalidArgument("BAD_PUT_COUNT", "put_count must be 1 to " + std::to_string(kMostPuts));

@@ -2,7 +2,6 @@
 #ifndef CHUNKKV_SERVICE_RPC_UNARY_H_
 #define CHUNKKV_SERVICE_RPC_UNARY_H_
 
-#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
@@ -10,9 +9,8 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "chunkkv/kernels/status.h"
 #include "service/rpc/call_checks.h"
-#include "service/rpc/decoded_size.h"
+#include "service/rpc/decode_request.h"
 #include "service/rpc/grpc_status.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/stream_output.h"
@@ -23,18 +21,6 @@ namespace chunkkv::rpc {
 // A handler has the work of one RPC; it must not wait for anything but the store.
 template <typename Request, typename Response>
 using UnaryHandler = absl::Status (*)(UnaryCall& call, const Request& request, Response* response);
-
-// Errors: INVALID_ARGUMENT (MALFORMED_MESSAGE), RESOURCE_EXHAUSTED (REQUEST_TOO_LARGE).
-template <typename Request>
-absl::Status DecodeRequest(const grpc::ByteBuffer& bytes, Request* request) {
-  if (DecodedBytes(bytes, *Request::descriptor(), kMaxDecodedRequestBytes) > kMaxDecodedRequestBytes) {
-    return ErrorStatus(absl::StatusCode::kResourceExhausted, "REQUEST_TOO_LARGE",
-                       "the message would take more than " + std::to_string(kMaxDecodedRequestBytes) + " bytes");
-  }
-  grpc::ByteBuffer consumed = bytes;
-  if (grpc::GenericDeserialize<grpc::ProtoBufferReader, Request>(&consumed, request).ok()) return absl::OkStatus();
-  return InvalidArgument("MALFORMED_MESSAGE", "the message is no " + Request::descriptor()->name());
-}
 
 template <typename Request, typename Response>
 grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerContext* call,

@@ -1,10 +1,10 @@
 #include "service/rpc/watch_stream.h"
 
-#include <grpcpp/impl/codegen/proto_utils.h>
-
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
+#include "service/base/status_macros.h"
+#include "service/rpc/decode_request.h"
 #include "service/rpc/wire_entry.h"
 
 namespace chunkkv::rpc {
@@ -33,11 +33,8 @@ WatchStream::~WatchStream() {
 }
 
 absl::Status WatchStream::Begin(const grpc::ByteBuffer& request) {
-  grpc::ByteBuffer buffer = request;
   v1::WatchCachesRequest wire;
-  if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, v1::WatchCachesRequest>(&buffer, &wire).ok()) {
-    return InvalidArgument("MALFORMED_MESSAGE", "the message is no WatchCachesRequest");
-  }
+  CHUNKKV_RETURN_IF_ERROR(DecodeRequest(request, &wire));
   if (wire.after_sequence() < 0) return InvalidArgument("BAD_SEQUENCE", "after_sequence is negative");
   sequence_ = wire.after_sequence();
   watcher_ = context().store.AddWatcher(Wake());

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "service/base/check.h"
 #include "service/session/checked_bytes.h"
 
 namespace chunkkv {

@@ -11,7 +11,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "tests" / "golden"), str(ROOT / "tests" / "support")]
 
-from programs import find_program, running_server  # noqa: E402
+from programs import find_program, server_fixture  # noqa: E402
+
+server = server_fixture()
 
 
 @dataclass
@@ -40,10 +42,3 @@ def cli():
         return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Address of a server with nothing in it but what the tests put."""
-    with running_server(tmp_path_factory.mktemp("server")) as address:
-        yield address

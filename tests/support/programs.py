@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -40,3 +41,23 @@ def running_server(folder: Path, *options):
         process.terminate()
         code = process.wait(timeout=30)
     assert code == 0, (folder / "log").read_text()[-2000:]
+
+
+@contextlib.contextmanager
+def server_at(address):
+    """`address`; where there is none, that of a server of its own."""
+    if address:
+        yield address
+        return
+    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder)) as own:
+        yield own
+
+
+def server_fixture(scope="session"):
+    """A fixture: address of a server that starts with nothing in it."""
+    @pytest.fixture(scope=scope)
+    def server(tmp_path_factory):
+        with running_server(tmp_path_factory.mktemp("server")) as address:
+            yield address
+
+    return server

@@ -3,17 +3,10 @@
 import sys
 from pathlib import Path
 
-import pytest
-
 BENCH = Path(__file__).resolve().parent
 
 sys.path[:0] = [str(BENCH), str(BENCH.parents[1] / "support")]
 
+from programs import server_fixture  # noqa: E402
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Address of a server with nothing in it."""
-    from programs import running_server
-
-    with running_server(tmp_path_factory.mktemp("server")) as address:
-        yield address
+server = server_fixture()

@@ -22,19 +22,14 @@ from paper_benchmarks.errors import MissingLibrary, ModelError, PromptTooLong, S
 from paper_benchmarks.example import Example
 from paper_benchmarks.methods import Budget, Method
 from passphrase_data import ANSWER, NEEDLE, QUESTION, essay
+from programs import server_fixture
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE.parent / "model" / "passphrase-llama"
 POLICIES = ["full", "chunk_kv", "snap_kv", "h2o", "streaming_llm"]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Address of a server of these tests' own."""
-    from programs import running_server
-
-    with running_server(tmp_path_factory.mktemp("server")) as address:
-        yield address
+server = server_fixture(scope="module")
 
 
 @pytest.fixture(autouse=True)

@@ -3,18 +3,11 @@
 import sys
 from pathlib import Path
 
-import pytest
-
 DEMO = Path(__file__).resolve().parent
 QUALITY = DEMO.parent
 
 sys.path[:0] = [str(DEMO), str(QUALITY / "model"), str(QUALITY / "support"), str(QUALITY.parent / "support")]
 
+from programs import server_fixture  # noqa: E402
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Address of a server with nothing in it."""
-    from programs import running_server
-
-    with running_server(tmp_path_factory.mktemp("server")) as address:
-        yield address
+server = server_fixture()

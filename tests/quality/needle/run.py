@@ -6,12 +6,10 @@ Starts a server of its own where no address is given. A stopped run goes on wher
 """
 
 import argparse
-import contextlib
 import json
 import os
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # sums in one order whatever the number of cores
@@ -25,6 +23,7 @@ from needle.prompt_sets import HEAT_LENGTHS, LENGTH
 from needle.report import report
 from needle.reuse_groups import load_profile, parse_groups
 from needle.study import Study
+from programs import server_at
 
 
 def write(results, out):
@@ -62,12 +61,7 @@ def parse(arguments):
 
 def main(arguments):
     options = parse(arguments)
-    with contextlib.ExitStack() as stack:
-        address = options.address
-        if not address:
-            from programs import running_server
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            address = stack.enter_context(running_server(folder))
+    with server_at(options.address) as address:
         results = Study(options, address).results()
     write(results, options.out)
     for verdict in results["verdicts"]:

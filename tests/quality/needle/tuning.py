@@ -21,7 +21,7 @@ import chunkkv
 from llama import Llama
 from needle.cells import WINDOW_LENGTH
 from needle.prompt_sets import LENGTH
-from programs import find_program, running_server
+from programs import find_program, server_at
 from prompts import make_prompt
 from served_model import identity, payload
 
@@ -76,11 +76,7 @@ def main():
     parser.add_argument("--max-loss", type=float, default=0.2, help="as of chunkkv tune (default %(default)s)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        address = options.address
-        if not address:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            address = stack.enter_context(running_server(folder))
+    with server_at(options.address) as address:
         said = tune(address, options.prompts, options.keep_ratio, options.max_loss, options.out / "profile.json")
     (options.out / "profile.txt").write_text("".join(line for line in said.splitlines(True)
                                                      if not line.startswith("written")))
