@@ -2,8 +2,8 @@
 //
 //   Plan -> WorkspaceBytes(plan, batch) -> Enqueue(plan, batch, workspace, context) -> Wait(context)
 //
-// A Batch lists tasks; Enqueue runs all its score tasks, then its select tasks, then its gather and rotate tasks, in
-// that order, so one batch can hold a whole request, or one layer of a prompt that is still arriving.
+// A Batch lists tasks; Enqueue runs all its score tasks, then its select tasks, then its gather, rotate and scatter
+// tasks, in that order, so one batch can hold a whole request, or one layer of a prompt that is still arriving.
 // Implementations are stateless and thread-safe: contexts may run in parallel. Nothing is allocated inside Enqueue;
 // nothing blocks but Wait. All memory belongs to the caller and must live until Wait returns.
 #ifndef CHUNKKV_KERNELS_COMPACTOR_H_
@@ -70,21 +70,36 @@ struct RotateTask {
   std::byte* destination = nullptr;
 };
 
+// Writes dense rows [count, head_count, head_size] into a cache, as a decode engine holds it: row n becomes row
+// positions[n] of the destination (distinct; for a compacted prompt 0..count-1), bit for bit.
+struct ScatterTask {
+  const std::byte* source = nullptr;  // of the destination's dtype
+  absl::Span<const int32_t> positions;
+  MutableRowsView destination;
+};
+
 struct Batch {
   absl::Span<const ScoreTask> score;
   absl::Span<const SelectTask> select;
   absl::Span<const GatherTask> gather;
   absl::Span<const RotateTask> rotate;
+  absl::Span<const ScatterTask> scatter;
 };
 
 // Where a batch runs. On a CPU: `run_parallel(count, body)` calls body(i) for i in [0, count), on any threads, and
-// returns when all are done; null runs in the calling thread. A CUDA version carries its stream.
+// returns when all are done; null runs in the calling thread.
+// On a GPU: everything is enqueued on `stream`, and every address in a task (inputs, outputs, positions, workspace) is
+// one that the device reads and writes; only what the tasks' own spans and pointers to structs hold lies on the host.
 // `cancelled`, where set, is called every few milliseconds, by the threads of run_parallel at the same time, and must
 // not turn back to false; a cancelled batch ends CANCELLED.
 struct ExecutionContext {
   std::function<void(size_t count, const std::function<void(size_t)>& body)> run_parallel;
   std::function<bool()> cancelled;
-  void* stream = nullptr;
+  void* stream = nullptr;  // cudaStream_t
+  // Pinned host memory that the device can write: where kernels leave the first failure for Wait. All ones: none.
+  uint64_t* failure = nullptr;
+  // At most so many blocks of a kernel at a time, and with them multiprocessors, for an engine that shares the GPU; 0: all.
+  int32_t max_sm_count = 0;
   // First failure of what was enqueued; implementations set it, Wait returns and clears it.
   absl::Status status;
 };
@@ -105,7 +120,8 @@ class Compactor {
                                ExecutionContext& context) const = 0;
 
   // Blocks until everything enqueued on `context` is done. Errors: INVALID_ARGUMENT with reason NON_FINITE_INPUT or
-  // NEGATIVE_SCORES naming the layer, or BAD_POSITIONS where a gather's position is outside its rows; CANCELLED.
+  // NEGATIVE_SCORES naming the layer, or BAD_POSITIONS where a gather's or scatter's position is outside its rows, or
+  // a block id outside its cache; CANCELLED.
   virtual absl::Status Wait(ExecutionContext& context) const = 0;
 };
 

@@ -21,8 +21,11 @@ struct MemoryPlace {
 
 // Per-token rows of one layer: K or V, shape [token_count, head_count, head_size].
 // Quantisation scales are viewed the same way (head_size = scales per head).
-struct RowsView {
-  const std::byte* data = nullptr;
+// Paged rows (block_ids not null) lie in an engine's cache: token t is row t % block_token_count of block
+// block_ids[t / block_token_count], and data is the address of block 0.
+template <typename Byte>
+struct BasicRowsView {
+  Byte* data = nullptr;
   DType dtype = DType::kF32;
   int64_t token_count = 0;
   int32_t head_count = 0;
@@ -30,7 +33,16 @@ struct RowsView {
   int64_t token_stride_bytes = 0;
   int64_t head_stride_bytes = 0;
   MemoryPlace place;
+  const int32_t* block_ids = nullptr;  // [ceil(token_count / block_token_count)], in the memory where the rows are
+  int32_t block_token_count = 0;
+  int32_t block_count = 0;  // of the cache: ids are in [0, block_count)
+  int64_t block_stride_bytes = 0;
+
+  bool IsPaged() const { return block_ids != nullptr; }
 };
+
+using RowsView = BasicRowsView<const std::byte>;
+using MutableRowsView = BasicRowsView<std::byte>;
 
 // Dense [token_count, head_count, head_size].
 RowsView TokenMajorRows(const void* data, DType dtype, int64_t token_count, int32_t head_count, int32_t head_size);
