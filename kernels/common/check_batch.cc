@@ -1,130 +1,50 @@
 #include "kernels/common/check_batch.h"
 
-#include <algorithm>
 #include <cstdint>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
+#include "kernels/common/check_task.h"
 #include "kernels/common/scratch.h"
 
 namespace chunkkv {
 namespace {
 
-absl::Status BadTask(const std::string& task, std::string_view what) {
-  return InvalidArgument("BAD_TASK", absl::StrCat(task, ": ", absl::string_view(what.data(), what.size())));
+std::string TaskName(std::string_view kind, size_t index) {
+  return absl::StrCat(absl::string_view(kind.data(), kind.size()), "[", index, "]");
 }
 
-absl::Status CheckPlace(const std::string& task, const MemoryPlace& place) {
-  if (place.kind != MemoryKind::kDevice) return absl::OkStatus();
-  return Unimplemented("DEVICE_MEMORY", absl::StrCat(task, ": device memory is not reachable from a CPU"));
-}
-
-absl::Status CheckDense(const std::string& task, const DenseView& view) {
-  if (view.data == nullptr) return BadTask(task, "a tensor of the plan's score source is missing");
-  if (!IsScorable(view.dtype)) return Unimplemented("SCORING_FP8", absl::StrCat(task, ": fp8 scores or queries"));
-  return CheckPlace(task, view.place);
-}
-
-absl::Status CheckRows(const std::string& task, const RowsView& rows) {
-  const bool holds_bytes = rows.token_count > 0 && rows.head_count > 0 && rows.head_size > 0;
-  if (rows.token_count < 0 || rows.head_count < 0 || rows.head_size < 0 || DTypeSize(rows.dtype) == 0) {
-    return BadTask(task, "rows have a negative dimension or an unknown dtype");
-  }
-  if (holds_bytes && rows.data == nullptr) return BadTask(task, "rows have no memory");
-  return CheckPlace(task, rows.place);
-}
-
-absl::Status CheckScore(const Plan& plan, const ScoreTask& score, const std::string& task) {
-  if (score.layer < 0 || score.layer >= static_cast<int32_t>(plan.layers.size())) return BadTask(task, "no such layer");
-  if (score.token_scores == nullptr && plan.past_length > 0) return BadTask(task, "token_scores has no memory");
-  switch (plan.source) {
-    case ScoreSource::kNone:
-      return BadTask(task, "the plan has no score source");
-    case ScoreSource::kAttention:
-      return CheckDense(task, score.attention);
-    case ScoreSource::kTokenScores:
-      return plan.past_length == 0 ? absl::OkStatus() : CheckDense(task, score.token_scores_in);
-    case ScoreSource::kQueryWindow:
-      break;
-  }
-  const AttentionShape& shape = plan.layers[score.layer];
-  if (!IsScorable(score.keys.dtype)) return Unimplemented("SCORING_FP8", absl::StrCat(task, ": fp8 keys"));
-  if (score.keys.token_count != plan.token_count || score.keys.head_count != shape.kv_head_count ||
-      score.keys.head_size != shape.key_head_size || score.keys.dtype != shape.dtype) {
-    return BadTask(task, "keys differ from the plan's shape");
-  }
-  if (plan.has_lse != (score.lse != nullptr)) return BadTask(task, "lse is missing, or not in the plan");
-  if (absl::Status status = CheckRows(task, score.keys); !status.ok()) return status;
-  return CheckDense(task, score.queries);
-}
-
-absl::Status CheckSelect(const Plan& plan, const SelectTask& select, const std::string& task) {
-  if (select.group < 0 || select.group >= static_cast<int32_t>(plan.groups.size()))
-    return BadTask(task, "no such group");
-  if (plan.policy == Policy::kExternal) return BadTask(task, "policy external selects nothing");
-  if (select.positions == nullptr) return BadTask(task, "positions has no memory");
-  const bool keeps_everything = select.budget == plan.token_count;
-  if (!keeps_everything && (select.budget > plan.token_count || select.budget < plan.window_length + plan.sink_tokens ||
-                            plan.policy == Policy::kFull)) {
-    return BadTask(task, absl::StrCat("budget ", select.budget, " is not one of this plan's"));
-  }
-  const ReuseGroup& group = plan.groups[select.group];
-  const size_t choosing = !plan.NeedsScores() ? 0 : group.leader < 0 ? static_cast<size_t>(group.layer_count) : 1;
-  const bool needless = keeps_everything && select.token_scores.empty();
-  if (select.token_scores.size() != choosing && !needless) {
-    return BadTask(task, absl::StrCat("token_scores lists ", select.token_scores.size(), " layers, not ", choosing));
-  }
-  for (const float* scores : select.token_scores) {
-    if (scores == nullptr && plan.past_length > 0) return BadTask(task, "token_scores holds null");
+template <typename Task>
+absl::Status CheckTasks(const Plan& plan, absl::Span<const Task> tasks, std::string_view kind) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (absl::Status status = CheckTask(plan, tasks[i], TaskName(kind, i)); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckGather(const GatherTask& gather, const std::string& task) {
-  if (gather.destination == nullptr && !gather.positions.empty() && gather.source.head_size > 0) {
-    return BadTask(task, "destination has no memory");
-  }
-  return CheckRows(task, gather.source);
-}
+bool IsOnDevice(const MemoryPlace& place) { return place.kind == MemoryKind::kDevice; }
 
-absl::Status CheckRotate(const RotateTask& rotate, const std::string& task) {
-  const RowsView& rows = rotate.source;
-  if (!IsScorable(rows.dtype)) return Unimplemented("ROTATING_FP8", absl::StrCat(task, ": fp8 keys cannot be rotated"));
-  if (absl::Status status = CheckRows(task, rows); !status.ok()) return status;
-  if (rotate.rope == nullptr) return InvalidArgument("BAD_ROPE", absl::StrCat(task, ": rope is missing"));
-  const RopeShape& rope = *rotate.rope;
-  if (rope.first_dim < 0 || rope.rotary_dims < 0 || rope.rotary_dims % 2 != 0 ||
-      int64_t{rope.first_dim} + rope.rotary_dims > rows.head_size ||
-      rope.inv_freq.size() != static_cast<size_t>(rope.rotary_dims / 2)) {
-    return InvalidArgument("BAD_ROPE", absl::StrCat(task, ": rope does not fit a head of ", rows.head_size));
+bool IsOnDevice(const Plan& plan, const ScoreTask& task) {
+  if (plan.source == ScoreSource::kAttention) return IsOnDevice(task.attention.place);
+  if (plan.source == ScoreSource::kTokenScores) return plan.past_length > 0 && IsOnDevice(task.token_scores_in.place);
+  return IsOnDevice(task.keys.place) || IsOnDevice(task.queries.place);
+}
+bool IsOnDevice(const Plan&, const GatherTask& task) { return IsOnDevice(task.source.place); }
+bool IsOnDevice(const Plan&, const RotateTask& task) { return IsOnDevice(task.source.place); }
+bool IsOnDevice(const Plan&, const ScatterTask& task) { return IsOnDevice(task.destination.place); }
+
+template <typename Task>
+absl::Status RefuseDeviceMemory(const Plan& plan, absl::Span<const Task> tasks, std::string_view kind) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (!IsOnDevice(plan, tasks[i])) continue;
+    return Unimplemented("DEVICE_MEMORY",
+                         absl::StrCat(TaskName(kind, i), ": device memory is not reachable from a CPU"));
   }
-  if (static_cast<int64_t>(rotate.positions.size()) != rows.token_count) {
-    return BadTask(task, "positions and rows differ in count");
-  }
-  const RowsView dense = TokenMajorRows(rows.data, rows.dtype, rows.token_count, rows.head_count, rows.head_size);
-  if (rows.token_stride_bytes != dense.token_stride_bytes || rows.head_stride_bytes != dense.head_stride_bytes) {
-    return BadTask(task, "rows to rotate must be dense");
-  }
-  if (rotate.destination == nullptr && rows.token_count > 0) return BadTask(task, "destination has no memory");
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status CheckHostBatch(const Plan& plan, const Batch& batch, absl::Span<std::byte> workspace,
-                            size_t workspace_bytes) {
-  for (size_t i = 0; i < batch.score.size(); ++i) {
-    if (absl::Status s = CheckScore(plan, batch.score[i], absl::StrCat("score[", i, "]")); !s.ok()) return s;
-  }
-  for (size_t i = 0; i < batch.select.size(); ++i) {
-    if (absl::Status s = CheckSelect(plan, batch.select[i], absl::StrCat("select[", i, "]")); !s.ok()) return s;
-  }
-  for (size_t i = 0; i < batch.gather.size(); ++i) {
-    if (absl::Status s = CheckGather(batch.gather[i], absl::StrCat("gather[", i, "]")); !s.ok()) return s;
-  }
-  for (size_t i = 0; i < batch.rotate.size(); ++i) {
-    if (absl::Status s = CheckRotate(batch.rotate[i], absl::StrCat("rotate[", i, "]")); !s.ok()) return s;
-  }
+absl::Status CheckWorkspace(absl::Span<std::byte> workspace, size_t workspace_bytes) {
   if (workspace.size() < workspace_bytes) {
     return InvalidArgument("WORKSPACE_TOO_SMALL",
                            absl::StrCat("workspace has ", workspace.size(), " of ", workspace_bytes, " bytes"));
@@ -133,6 +53,26 @@ absl::Status CheckHostBatch(const Plan& plan, const Batch& batch, absl::Span<std
     return InvalidArgument("BAD_TASK", "workspace is not aligned to 64 bytes");
   }
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckBatch(const Plan& plan, const Batch& batch, absl::Span<std::byte> workspace, size_t workspace_bytes) {
+  if (absl::Status s = CheckTasks(plan, batch.score, "score"); !s.ok()) return s;
+  if (absl::Status s = CheckTasks(plan, batch.select, "select"); !s.ok()) return s;
+  if (absl::Status s = CheckTasks(plan, batch.gather, "gather"); !s.ok()) return s;
+  if (absl::Status s = CheckTasks(plan, batch.rotate, "rotate"); !s.ok()) return s;
+  if (absl::Status s = CheckTasks(plan, batch.scatter, "scatter"); !s.ok()) return s;
+  return CheckWorkspace(workspace, workspace_bytes);
+}
+
+absl::Status CheckHostBatch(const Plan& plan, const Batch& batch, absl::Span<std::byte> workspace,
+                            size_t workspace_bytes) {
+  if (absl::Status s = CheckBatch(plan, batch, workspace, workspace_bytes); !s.ok()) return s;
+  if (absl::Status s = RefuseDeviceMemory(plan, batch.score, "score"); !s.ok()) return s;
+  if (absl::Status s = RefuseDeviceMemory(plan, batch.gather, "gather"); !s.ok()) return s;
+  if (absl::Status s = RefuseDeviceMemory(plan, batch.rotate, "rotate"); !s.ok()) return s;
+  return RefuseDeviceMemory(plan, batch.scatter, "scatter");
 }
 
 }  // namespace chunkkv

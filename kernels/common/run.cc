@@ -20,7 +20,9 @@ absl::Status NegativeScoresStatus(int32_t layer) {
   return InvalidArgument("NEGATIVE_SCORES", absl::StrCat("layer ", layer, ": negative token scores or attention"));
 }
 
-absl::Status BadPositionStatus() { return InvalidArgument("BAD_POSITIONS", "a kept position is outside the rows"); }
+absl::Status BadPositionStatus() {
+  return InvalidArgument("BAD_POSITIONS", "a position is outside the rows, or a block id outside the cache");
+}
 
 absl::Status TakeStatus(ExecutionContext& context) { return std::exchange(context.status, absl::OkStatus()); }
 

@@ -26,7 +26,7 @@ inline bool IsCancelled(const ExecutionContext& context) { return context.cancel
 absl::Status CancelledStatus();
 absl::Status NonFiniteStatus(int32_t layer);
 absl::Status NegativeScoresStatus(int32_t layer);
-// A position outside the rows that it should name.
+// A position outside the rows that it should name, or a block id outside its cache.
 absl::Status BadPositionStatus();
 
 // Reads and clears the context's status.

@@ -11,7 +11,7 @@ namespace chunkkv::cpu {
 
 // Copies the rows at `positions` to `destination`, dense [count, head_count, head_size]. `past_caches`: with stores
 // that do not bring the destination into caches, which pays where it is larger than they are.
-// Returns false, with nothing copied, where a position is outside the rows.
+// Returns false, with nothing copied, where a position is outside the rows or a block id outside the cache.
 bool CopyRows(const RowsView& source, absl::Span<const int32_t> positions, std::byte* destination, bool past_caches);
 
 }  // namespace chunkkv::cpu

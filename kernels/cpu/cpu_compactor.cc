@@ -34,7 +34,8 @@ absl::Status RunBatch(const Plan& plan, const Batch& batch, Scratch scratch, con
   }
   if (absl::Status status = SelectAll(plan, batch.select, scratch, context); !status.ok()) return status;
   if (absl::Status status = cpu::GatherAll(batch.gather, context); !status.ok()) return status;
-  return cpu::RotateAll(batch.rotate, scratch, context);
+  if (absl::Status status = cpu::RotateAll(batch.rotate, scratch, context); !status.ok()) return status;
+  return cpu::ScatterAll(batch.scatter, context);
 }
 
 class CpuCompactor final : public Compactor {

@@ -5,6 +5,7 @@
 #include "kernels/common/lanes.h"
 #include "kernels/cpu/copy_rows.h"
 #include "kernels/cpu/rotate.h"
+#include "kernels/cpu/scatter_rows.h"
 
 namespace chunkkv::cpu {
 namespace {
@@ -12,15 +13,23 @@ namespace {
 constexpr size_t kPieceBytes = 256 << 10;
 constexpr size_t kBytesPastCaches = 4 << 20;  // destinations of a batch from which on they are not worth caching
 
-size_t RowBytes(const RowsView& rows) { return DTypeSize(rows.dtype) * rows.head_count * rows.head_size; }
+template <typename Byte>
+size_t RowBytes(const BasicRowsView<Byte>& rows) {
+  return DTypeSize(rows.dtype) * rows.head_count * rows.head_size;
+}
 
-size_t RowsInPiece(const RowsView& rows) {
-  return std::max<size_t>(1, kPieceBytes / std::max<size_t>(1, RowBytes(rows)));
+size_t RowBytes(const GatherTask& task) { return RowBytes(task.source); }
+size_t RowBytes(const RotateTask& task) { return RowBytes(task.source); }
+size_t RowBytes(const ScatterTask& task) { return RowBytes(task.destination); }
+
+template <typename Task>
+size_t RowsInPiece(const Task& task) {
+  return std::max<size_t>(1, kPieceBytes / std::max<size_t>(1, RowBytes(task)));
 }
 
 template <typename Task>
 size_t PieceCount(const Task& task) {
-  const size_t rows = RowsInPiece(task.source);
+  const size_t rows = RowsInPiece(task);
   return (task.positions.size() + rows - 1) / rows;
 }
 
@@ -39,8 +48,37 @@ struct RowRange {
 
 template <typename Task>
 RowRange RangeOf(const Task& task, size_t piece) {
-  const size_t rows = RowsInPiece(task.source);
+  const size_t rows = RowsInPiece(task);
   return {std::min(task.positions.size(), piece * rows), std::min(task.positions.size(), (piece + 1) * rows)};
+}
+
+absl::Span<const int32_t> PositionsOf(const RowRange& range, absl::Span<const int32_t> positions) {
+  return positions.subspan(range.begin, range.end - range.begin);
+}
+
+bool CopyPiece(const GatherTask& task, const RowRange& range, bool past_caches) {
+  return CopyRows(task.source, PositionsOf(range, task.positions), task.destination + range.begin * RowBytes(task),
+                  past_caches);
+}
+
+bool CopyPiece(const ScatterTask& task, const RowRange& range, bool past_caches) {
+  return ScatterRows(task.source + range.begin * RowBytes(task), PositionsOf(range, task.positions), task.destination,
+                     past_caches);
+}
+
+// Gathers or scatters.
+template <typename Task>
+absl::Status CopyAll(absl::Span<const Task> tasks, const ExecutionContext& context) {
+  size_t bytes = 0;
+  for (const Task& task : tasks) bytes += task.positions.size() * RowBytes(task);
+  const bool past_caches = bytes >= kBytesPastCaches;
+  const size_t pieces = PiecesPerTask(tasks);
+  const bool complete = RunInLanes(context, tasks.size() * pieces, [&](size_t piece, size_t) {
+    const Task& task = tasks[piece / pieces];
+    return CopyPiece(task, RangeOf(task, piece % pieces), past_caches);
+  });
+  if (complete) return absl::OkStatus();
+  return IsCancelled(context) ? CancelledStatus() : BadPositionStatus();
 }
 
 RotateScratch TakeRotateScratch(size_t rotary_dims, Scratch& scratch) {
@@ -68,18 +106,11 @@ size_t RotateLaneBytes(absl::Span<const RotateTask> tasks) {
 }  // namespace
 
 absl::Status GatherAll(absl::Span<const GatherTask> tasks, const ExecutionContext& context) {
-  size_t bytes = 0;
-  for (const GatherTask& task : tasks) bytes += task.positions.size() * RowBytes(task.source);
-  const bool past_caches = bytes >= kBytesPastCaches;
-  const size_t pieces = PiecesPerTask(tasks);
-  const bool complete = RunInLanes(context, tasks.size() * pieces, [&](size_t piece, size_t) {
-    const GatherTask& task = tasks[piece / pieces];
-    const RowRange range = RangeOf(task, piece % pieces);
-    return CopyRows(task.source, task.positions.subspan(range.begin, range.end - range.begin),
-                    task.destination + range.begin * RowBytes(task.source), past_caches);
-  });
-  if (complete) return absl::OkStatus();
-  return IsCancelled(context) ? CancelledStatus() : BadPositionStatus();
+  return CopyAll(tasks, context);
+}
+
+absl::Status ScatterAll(absl::Span<const ScatterTask> tasks, const ExecutionContext& context) {
+  return CopyAll(tasks, context);
 }
 
 absl::Status RotateAll(absl::Span<const RotateTask> tasks, Scratch scratch, const ExecutionContext& context) {

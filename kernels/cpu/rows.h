@@ -1,4 +1,4 @@
-// Gathering and re-rotating kept rows on all threads of a batch.
+// Gathering, re-rotating and scattering kept rows on all threads of a batch.
 #ifndef CHUNKKV_KERNELS_CPU_ROWS_H_
 #define CHUNKKV_KERNELS_CPU_ROWS_H_
 
@@ -11,6 +11,9 @@ namespace chunkkv::cpu {
 
 // Errors: INVALID_ARGUMENT BAD_POSITIONS; CANCELLED.
 absl::Status GatherAll(absl::Span<const GatherTask> tasks, const ExecutionContext& context);
+
+// Errors: INVALID_ARGUMENT BAD_POSITIONS; CANCELLED.
+absl::Status ScatterAll(absl::Span<const ScatterTask> tasks, const ExecutionContext& context);
 
 // Errors: CANCELLED.
 absl::Status RotateAll(absl::Span<const RotateTask> tasks, Scratch scratch, const ExecutionContext& context);

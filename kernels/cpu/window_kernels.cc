@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/common/row_address.h"
 #include "kernels/cpu/float_rows.h"
 #include "kernels/cpu/targets.h"
 
@@ -31,21 +32,30 @@ int64_t FloatLanesT() { return static_cast<int64_t>(hn::Lanes(FloatTag())); }
 
 HWY_INLINE FloatVec ExpOf(FloatTag d, FloatVec x) { return hn::Exp(d, hn::Max(x, hn::Set(d, kExpFloor))); }
 
+// body(row, token) for the tokens [begin, end) of one head.
+template <typename Body>
+void ForEachRow(const RowsView& rows, int64_t begin, int64_t end, Body&& body) {
+  for (int64_t token = begin; token < end;) {
+    const std::byte* row = RowAddress(rows, token);
+    const int64_t run_end = std::min(end, token + StridedTokens(rows, token));
+    for (; token < run_end; ++token, row += rows.token_stride_bytes) body(row, token);
+  }
+}
+
 // Asks for the block at `begin`: a head's rows lie apart, which hardware does not foresee.
 void PrefetchKeys(const KeySlice& keys, int64_t begin, int64_t head_size) {
-  const auto row_bytes = static_cast<int64_t>(DTypeSize(keys.dtype)) * head_size;
-  for (int64_t token = begin; token < std::min(begin + kKeyBlock, keys.end); ++token) {
-    const std::byte* row = keys.head + token * keys.token_stride_bytes;
+  const auto row_bytes = static_cast<int64_t>(DTypeSize(keys.rows.dtype)) * head_size;
+  ForEachRow(keys.rows, begin, std::min(begin + kKeyBlock, keys.end), [row_bytes](const std::byte* row, int64_t) {
     for (int64_t at = 0; at < row_bytes; at += 64) hwy::Prefetch(row + at);
-  }
+  });
 }
 
 // Keys of one block as floats, padded with zeros to whole tiles. Returns how many keys are real.
 int64_t LoadKeys(const KeySlice& keys, int64_t begin, int64_t head_size, float* key_floats) {
   const int64_t count = std::min(kKeyBlock, keys.end - begin);
-  for (int64_t k = 0; k < count; ++k) {
-    ToFloat(keys.head + (begin + k) * keys.token_stride_bytes, keys.dtype, head_size, key_floats + k * head_size);
-  }
+  ForEachRow(keys.rows, begin, begin + count, [&](const std::byte* row, int64_t token) {
+    ToFloat(row, keys.rows.dtype, head_size, key_floats + (token - begin) * head_size);
+  });
   std::fill(key_floats + count * head_size, key_floats + kKeyBlock * head_size, 0.0f);
   PrefetchKeys(keys, begin + kKeyBlock, head_size);
   return count;

@@ -29,9 +29,7 @@ struct QueryRows {
 
 // Tokens [begin, end) of one KV head; begin is a multiple of kKeyBlock.
 struct KeySlice {
-  const std::byte* head = nullptr;  // element 0 of token 0
-  int64_t token_stride_bytes = 0;
-  DType dtype = DType::kF32;
+  RowsView rows;  // of all heads, from this one on; block ids are in the cache
   int64_t begin = 0;
   int64_t end = 0;
   int64_t past_length = 0;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/common/lanes.h"
+#include "kernels/common/row_address.h"
 #include "kernels/cpu/float_rows.h"
 #include "kernels/cpu/window_kernels.h"
 
@@ -100,6 +101,7 @@ class WindowScorer {
         arrays_(plan, shape_, scratch) {}
 
   absl::Status ScoreAll() {
+    if (!HasAllRows(task_.keys)) return BadPositionStatus();
     std::fill_n(task_.token_scores, plan_.past_length, 0.0f);
     for (int64_t kv_head = 0; kv_head < layer_.kv_head_count; ++kv_head) {
       for (int64_t first = 0; first < shape_.row_count; first += shape_.run_rows) {
@@ -156,12 +158,9 @@ class WindowScorer {
 
   KeySlice SliceOf(const Run& run, int64_t slice) const {
     const int64_t begin = slice * kSliceTokens;
-    return {task_.keys.data + run.kv_head * task_.keys.head_stride_bytes,
-            task_.keys.token_stride_bytes,
-            layer_.dtype,
-            begin,
-            std::min(begin + kSliceTokens, plan_.token_count),
-            plan_.past_length};
+    RowsView rows = task_.keys;
+    rows.data += run.kv_head * rows.head_stride_bytes;
+    return {rows, begin, std::min(begin + kSliceTokens, plan_.token_count), plan_.past_length};
   }
 
   float* KeyFloats(size_t lane) const { return arrays_.key_floats + lane * kKeyBlock * shape_.head_size; }

@@ -25,6 +25,9 @@ absl::Status RunBatch(const Plan& plan, const Batch& batch, Scratch scratch, con
   for (const RotateTask& task : batch.rotate) {
     if (absl::Status status = reference::RotateRows(task, context); !status.ok()) return status;
   }
+  for (const ScatterTask& task : batch.scatter) {
+    if (absl::Status status = reference::ScatterRows(task, context); !status.ok()) return status;
+  }
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/common/half.h"
+#include "kernels/common/row_address.h"
 #include "kernels/common/run.h"
 
 namespace chunkkv::reference {
@@ -32,11 +33,10 @@ absl::Status GatherRows(const GatherTask& task, const ExecutionContext& context)
   std::byte* destination = task.destination;
   for (size_t n = 0; n < task.positions.size(); ++n) {
     if (n % kRowsBetweenLooks == 0 && IsCancelled(context)) return CancelledStatus();
-    const int64_t token = task.positions[n];
-    if (token < 0 || token >= source.token_count) return BadPositionStatus();
+    if (!HasRow(source, task.positions[n])) return BadPositionStatus();
     for (int64_t head = 0; head < source.head_count && head_bytes > 0; ++head, destination += head_bytes) {
-      std::memcpy(destination, source.data + token * source.token_stride_bytes + head * source.head_stride_bytes,
-                  head_bytes);
+      const std::byte* row = RowAddress(source, task.positions[n]);
+      std::memcpy(destination, row + head * source.head_stride_bytes, head_bytes);
     }
   }
   return absl::OkStatus();
@@ -52,6 +52,21 @@ absl::Status RotateRows(const RotateTask& task, const ExecutionContext& context)
       const size_t offset = (n * source.head_count + head) * head_bytes;
       std::memmove(task.destination + offset, source.data + offset, head_bytes);
       RotateHead(*task.rope, turn, source.dtype, source.data + offset, task.destination + offset);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ScatterRows(const ScatterTask& task, const ExecutionContext& context) {
+  const MutableRowsView& destination = task.destination;
+  const size_t head_bytes = DTypeSize(destination.dtype) * destination.head_size;
+  const std::byte* source = task.source;
+  for (size_t n = 0; n < task.positions.size(); ++n) {
+    if (n % kRowsBetweenLooks == 0 && IsCancelled(context)) return CancelledStatus();
+    if (!HasRow(destination, task.positions[n])) return BadPositionStatus();
+    for (int64_t head = 0; head < destination.head_count && head_bytes > 0; ++head, source += head_bytes) {
+      std::byte* row = RowAddress(destination, task.positions[n]);
+      std::memcpy(row + head * destination.head_stride_bytes, source, head_bytes);
     }
   }
   return absl::OkStatus();

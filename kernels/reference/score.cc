@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/common/half.h"
+#include "kernels/common/row_address.h"
 #include "kernels/common/run.h"
 
 namespace chunkkv::reference {
@@ -52,6 +53,7 @@ double LogSumExp(const AttentionShape& shape, int64_t head, const double* logits
 
 absl::Status SumOverQueries(const Plan& plan, const ScoreTask& task, const Arrays& arrays,
                             const ExecutionContext& context) {
+  if (!HasAllRows(task.keys)) return BadPositionStatus();
   const AttentionShape& shape = plan.layers[task.layer];
   const int64_t head_size = shape.key_head_size;
   const int64_t heads_per_kv = shape.query_head_count / shape.kv_head_count;
@@ -59,8 +61,7 @@ absl::Status SumOverQueries(const Plan& plan, const ScoreTask& task, const Array
   for (int64_t head = 0; head < shape.query_head_count; ++head) {
     if (head % heads_per_kv == 0) {
       for (int64_t j = 0; j < plan.token_count; ++j) {
-        const std::byte* row =
-            task.keys.data + j * task.keys.token_stride_bytes + head / heads_per_kv * task.keys.head_stride_bytes;
+        const std::byte* row = RowAddress(task.keys, j) + head / heads_per_kv * task.keys.head_stride_bytes;
         for (int64_t d = 0; d < head_size; ++d) arrays.keys[j * head_size + d] = LoadElement(row, shape.dtype, d);
       }
     }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
@@ -293,6 +294,22 @@ struct Tasks {
     select = {0, plan.budget, score_lists, positions.data(), nullptr};
     gather = {input.keys, positions, rows.data()};
     rotate = {TokenMajorRows(rows.data(), DType::kF32, plan.budget, 2, 8), positions, &rope, rows.data()};
+    slots.resize(plan.budget);
+    std::iota(slots.begin(), slots.end(), 0);
+    block_ids.resize(plan.budget / 4);
+    std::iota(block_ids.rbegin(), block_ids.rend(), 0);
+    cache.resize(rows.size());
+    scatter = {rows.data(), slots, {}};
+    scatter.destination.data = cache.data();
+    scatter.destination.token_count = plan.budget;
+    scatter.destination.head_count = 2;
+    scatter.destination.head_size = 8;
+    scatter.destination.token_stride_bytes = 2 * 8 * sizeof(float);
+    scatter.destination.head_stride_bytes = 8 * sizeof(float);
+    scatter.destination.block_ids = block_ids.data();
+    scatter.destination.block_token_count = 4;
+    scatter.destination.block_count = static_cast<int32_t>(block_ids.size());
+    scatter.destination.block_stride_bytes = 4 * scatter.destination.token_stride_bytes;
   }
   absl::Status Run(const Compactor& compactor) {
     Batch batch;
@@ -300,6 +317,7 @@ struct Tasks {
     batch.select = absl::MakeConstSpan(&select, 1);
     batch.gather = absl::MakeConstSpan(&gather, 1);
     batch.rotate = absl::MakeConstSpan(&rotate, 1);
+    batch.scatter = absl::MakeConstSpan(&scatter, 1);
     GuardedWorkspace workspace(compactor, plan, batch);
     const absl::Span<std::byte> given(workspace.Span().data() + workspace_shift, workspace.Span().size());
     ExecutionContext context;
@@ -313,13 +331,25 @@ struct Tasks {
   std::vector<float> scores;
   std::vector<int32_t> positions;
   std::vector<std::byte> rows;
+  std::vector<int32_t> slots;      // where the kept rows go
+  std::vector<int32_t> block_ids;  // of the cache, the last block first
+  std::vector<std::byte> cache;    // [blocks, 4, 2, 8]
+  std::vector<int32_t> only_block = {0};
   std::vector<const float*> score_lists;
   RopeShape rope;
   ScoreTask score;
   SelectTask select;
   GatherTask gather;
   RotateTask rotate;
+  ScatterTask scatter;
 };
+
+// Looks at rows that lie in a row as if they were an engine's, in one block.
+void PageRows(Tasks& tasks, RowsView& rows) {
+  rows.block_ids = tasks.only_block.data();
+  rows.block_token_count = static_cast<int32_t>(rows.token_count);
+  rows.block_count = 1;
+}
 
 TEST_P(CompactorRefusal, TasksThatContradictThePlan) {
   struct Row {
@@ -358,6 +388,46 @@ TEST_P(CompactorRefusal, TasksThatContradictThePlan) {
       {"inv_freq count", "BAD_ROPE", [](Tasks& t) { t.rope.inv_freq.pop_back(); }},
       {"rows of another count", "BAD_TASK", [](Tasks& t) { t.rotate.positions = t.rotate.positions.subspan(1); }},
       {"rows with gaps", "BAD_TASK", [](Tasks& t) { t.rotate.source.token_stride_bytes += 4; }},
+      {"rows in pages", "BAD_TASK", [](Tasks& t) { PageRows(t, t.rotate.source); }},
+      {"keys in pages", "", [](Tasks& t) { PageRows(t, t.score.keys); }},
+      {"keys in pages without tokens", "BAD_TASK",
+       [](Tasks& t) {
+         PageRows(t, t.score.keys);
+         t.score.keys.block_token_count = 0;
+       }},
+      {"gather from pages", "", [](Tasks& t) { PageRows(t, t.gather.source); }},
+      {"gather from pages without tokens", "BAD_TASK",
+       [](Tasks& t) {
+         PageRows(t, t.gather.source);
+         t.gather.source.block_token_count = -1;
+       }},
+      {"gather from a negative count of pages", "BAD_TASK",
+       [](Tasks& t) {
+         PageRows(t, t.gather.source);
+         t.gather.source.block_count = -1;
+       }},
+      {"gather from pages without ids", "BAD_TASK", [](Tasks& t) { t.gather.source.block_token_count = 16; }},
+      {"gather from no pages at all", "BAD_POSITIONS",
+       [](Tasks& t) {
+         PageRows(t, t.gather.source);
+         t.gather.source.block_count = 0;
+       }},
+      {"scatter from nowhere", "BAD_TASK", [](Tasks& t) { t.scatter.source = nullptr; }},
+      {"scatter of nothing from nowhere", "",
+       [](Tasks& t) {
+         t.scatter.source = nullptr;
+         t.scatter.positions = {};
+       }},
+      {"scatter to nowhere", "BAD_TASK", [](Tasks& t) { t.scatter.destination.data = nullptr; }},
+      {"scatter to an unknown dtype", "BAD_TASK", [](Tasks& t) { t.scatter.destination.dtype = DType(9); }},
+      {"scatter to fewer than no tokens", "BAD_TASK", [](Tasks& t) { t.scatter.destination.token_count = -1; }},
+      {"scatter to fewer than no heads", "BAD_TASK", [](Tasks& t) { t.scatter.destination.head_count = -1; }},
+      {"scatter to heads of negative size", "BAD_TASK", [](Tasks& t) { t.scatter.destination.head_size = -1; }},
+      {"scatter to pages without tokens", "BAD_TASK", [](Tasks& t) { t.scatter.destination.block_token_count = 0; }},
+      {"scatter to pages without ids", "BAD_TASK", [](Tasks& t) { t.scatter.destination.block_ids = nullptr; }},
+      {"scatter to a negative count of pages", "BAD_TASK", [](Tasks& t) { t.scatter.destination.block_count = -1; }},
+      {"scatter to a device", "DEVICE_MEMORY",
+       [](Tasks& t) { t.scatter.destination.place.kind = MemoryKind::kDevice; }},
       {"misaligned workspace", "BAD_TASK", [](Tasks& t) { t.workspace_shift = 32; }},
       {"workspace aligned to nothing", "BAD_TASK", [](Tasks& t) { t.workspace_shift = 1; }},
   };

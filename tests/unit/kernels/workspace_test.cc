@@ -51,8 +51,16 @@ TEST_P(WorkspaceTest, NothingIsAllocatedWhileABatchRuns) {
     const SelectTask select{0, plan.budget, absl::MakeConstSpan(&list, 1), positions.data(), &mass};
     const GatherTask gather{input.keys, positions, rows.data()};
     const RotateTask rotate{TokenMajorRows(rows.data(), DType::kF32, plan.budget, 2, 8), positions, &rope, rows.data()};
+    std::vector<std::byte> cache(prompt.layers()[0].keys.token_count * 2 * 8 * sizeof(float));
+    ScatterTask scatter{rows.data(), positions, {}};
+    scatter.destination.data = cache.data();
+    scatter.destination.token_count = prompt.layers()[0].keys.token_count;
+    scatter.destination.head_count = 2;
+    scatter.destination.head_size = 8;
+    scatter.destination.head_stride_bytes = 8 * sizeof(float);
+    scatter.destination.token_stride_bytes = 2 * scatter.destination.head_stride_bytes;
     const Batch batch{absl::MakeConstSpan(&score, 1), absl::MakeConstSpan(&select, 1), absl::MakeConstSpan(&gather, 1),
-                      absl::MakeConstSpan(&rotate, 1)};
+                      absl::MakeConstSpan(&rotate, 1), absl::MakeConstSpan(&scatter, 1)};
     GuardedWorkspace workspace(compactor(), plan, batch);
     ExecutionContext context;
     context.run_parallel = [](size_t count, const std::function<void(size_t)>& body) {
