@@ -18,6 +18,8 @@ namespace {
 class CompactorConformance : public PerImplementation {};
 CHUNKKV_FOR_EACH_IMPLEMENTATION(CompactorConformance);
 
+constexpr int32_t kBlockTokenCounts[] = {1, 3, 16};
+
 CompactionSpec Keep(Policy policy, double ratio, int32_t window_length) {
   CompactionSpec spec;
   spec.policy = policy;
@@ -38,7 +40,7 @@ void ExpectRows(const RowsView& rows, const std::vector<int32_t>& positions, con
   const std::byte* at = kept.data();
   for (const int32_t position : positions) {
     for (int32_t head = 0; head < rows.head_count && head_bytes > 0; ++head, at += head_bytes) {
-      const std::byte* row = rows.data + position * rows.token_stride_bytes + head * rows.head_stride_bytes;
+      const std::byte* row = rows.data + HeadOffset(rows, position, head);
       ASSERT_EQ(std::memcmp(at, row, head_bytes), 0) << "token " << position << " head " << head;
     }
   }
@@ -98,6 +100,21 @@ TEST_P(CompactorConformance, AgreesOnPromptLengthsThatHurt) {
   }
 }
 
+TEST_P(CompactorConformance, AgreesOnPagedPromptsOfLengthsThatHurt) {
+  for (const int64_t length : {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 47, 48, 49, 479, 480, 481, 1023}) {
+    for (const int32_t block_token_count : kBlockTokenCounts) {
+      SCOPED_TRACE(::testing::Message() << "L = " << length << ", blocks of " << block_token_count);
+      PromptOptions options;
+      options.token_count = length;
+      options.layout = length % 2 == 0 ? RowLayout::kPaged : RowLayout::kPagedHeadMajor;
+      options.block_token_count = block_token_count;
+      options.has_lse = block_token_count == 3;
+      const RandomPrompt prompt(options, static_cast<uint32_t>(length));
+      ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.4, 8), prompt), prompt);
+    }
+  }
+}
+
 TEST_P(CompactorConformance, AgreesOnEveryPolicySourceAndDtype) {
   for (const Policy policy : {Policy::kFull, Policy::kChunkKv, Policy::kSnapKv, Policy::kH2o, Policy::kStreamingLlm}) {
     for (const ScoreSource source : {ScoreSource::kQueryWindow, ScoreSource::kAttention, ScoreSource::kTokenScores}) {
@@ -121,7 +138,7 @@ TEST_P(CompactorConformance, AgreesOnEveryPolicySourceAndDtype) {
 
 TEST_P(CompactorConformance, AgreesOnEveryLayoutAndHeadShape) {
   uint32_t seed = 0;
-  for (const RowLayout layout : {RowLayout::kTokenMajor, RowLayout::kHeadMajor, RowLayout::kStrided}) {
+  for (const RowLayout layout : kRowLayouts) {
     for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
       for (const int32_t heads_per_kv : {1, 2, 3, 5, 7, 8}) {
         for (const auto& [key_size, value_size] : {std::pair{1, 0}, {7, 3}, {16, 33}, {65, 16}}) {
@@ -130,6 +147,7 @@ TEST_P(CompactorConformance, AgreesOnEveryLayoutAndHeadShape) {
           PromptOptions options;
           options.token_count = 53;
           options.layout = layout;
+          options.block_token_count = kBlockTokenCounts[seed / 4 % 3];
           options.dtype = dtype;
           options.heads_per_kv = heads_per_kv;
           options.key_head_size = key_size;
@@ -219,7 +237,8 @@ TEST_P(CompactorConformance, AgreesOnRandomRequests) {
     options.dtype = std::array{DType::kF32, DType::kF16, DType::kBF16}[draw(0, 2)];
     options.source = ScoreSource(draw(1, 3));
     options.has_lse = options.source == ScoreSource::kQueryWindow && draw(0, 1) == 1;
-    options.layout = RowLayout(draw(0, 2));
+    options.layout = kRowLayouts[draw(0, 4)];
+    options.block_token_count = kBlockTokenCounts[draw(0, 2)];
     options.window_length = draw(1, 40);
     options.scale = draw(0, 1) * 0.3;
     options.softcap = draw(0, 1) * 5.0;
@@ -363,16 +382,19 @@ TEST_P(CompactorConformance, AttentionOverKeptRowsIsDenseAttentionWithoutTheOthe
 }
 
 TEST_P(CompactorConformance, GathersFp8AndItsScalesBitForBit) {
-  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
-    PromptOptions options;
-    options.token_count = 90;
-    options.dtype = dtype;
-    options.key_head_size = 7;
-    options.value_head_size = 5;
-    options.layout = RowLayout::kStrided;
-    options.source = ScoreSource::kTokenScores;
-    const RandomPrompt prompt(options, 2);
-    ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.5, 8), prompt), prompt);
+  // Scales: one float32 per head.
+  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2, DType::kF32}) {
+    for (const RowLayout layout : kRowLayouts) {
+      PromptOptions options;
+      options.token_count = 90;
+      options.dtype = dtype;
+      options.key_head_size = dtype == DType::kF32 ? 1 : 7;
+      options.value_head_size = dtype == DType::kF32 ? 1 : 5;
+      options.layout = layout;
+      options.source = ScoreSource::kTokenScores;
+      const RandomPrompt prompt(options, 2);
+      ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.5, 8), prompt), prompt);
+    }
   }
 }
 
@@ -425,6 +447,35 @@ TEST_P(CompactorConformance, RefusesPositionsOutsideTheRows) {
         ExecutionContext context;
         EXPECT_EQ(StatusReason(RunBatch(compactor(), Plan(), batch, context)), "BAD_POSITIONS")
             << ::testing::PrintToString(positions) << ", " << head_count << " heads of " << head_size;
+      }
+    }
+  }
+}
+
+TEST_P(CompactorConformance, RefusesBlockIdsOutsideTheCache) {
+  for (const RowLayout layout : {RowLayout::kPaged, RowLayout::kPagedHeadMajor}) {
+    for (const size_t bad_block : {0, 1, 3}) {
+      PromptOptions options;
+      options.token_count = 49;
+      options.layout = layout;
+      RandomPrompt prompt(options, 1);
+      const Plan plan = PlanOf(Keep(Policy::kChunkKv, 0.5, 8), prompt);
+      const LayerInput& input = prompt.layers()[0];
+      std::vector<float> scores(plan.past_length);
+      const ScoreTask score{0, input.keys, input.queries, nullptr, {}, {}, scores.data()};
+      std::vector<int32_t> positions(options.token_count);
+      std::iota(positions.begin(), positions.end(), 0);
+      std::vector<std::byte> kept(positions.size() * 2 * 8 * sizeof(float));
+      const GatherTask gather{input.keys, positions, kept.data()};
+      Batch scoring;
+      scoring.score = absl::MakeConstSpan(&score, 1);
+      Batch gathering;
+      gathering.gather = absl::MakeConstSpan(&gather, 1);
+      ExecutionContext context;
+      for (const int32_t id : {-1, input.keys.block_count, INT32_MIN, INT32_MAX}) {
+        prompt.SetKeyBlockId(0, bad_block, id);
+        EXPECT_EQ(StatusReason(RunBatch(compactor(), plan, scoring, context)), "BAD_POSITIONS") << id;
+        EXPECT_EQ(StatusReason(RunBatch(compactor(), plan, gathering, context)), "BAD_POSITIONS") << id;
       }
     }
   }

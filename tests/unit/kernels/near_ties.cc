@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/common/half.h"
+#include "tests/unit/kernels/row_memory.h"
 
 namespace chunkkv::testing {
 namespace {
@@ -62,8 +63,7 @@ double NearTieTolerance(const Plan& plan, int32_t layer, const LayerInput& input
   for (int64_t h = 0; h < shape.query_head_count; ++h) {
     for (int64_t i = 0; i < queries; ++i) {
       for (int64_t j = 0; j <= plan.token_count - queries + i; ++j) {
-        const std::byte* row =
-            input.keys.data + j * input.keys.token_stride_bytes + h / heads_per_kv * input.keys.head_stride_bytes;
+        const std::byte* row = input.keys.data + HeadOffset(input.keys, j, h / heads_per_kv);
         double sum = 0;
         for (int64_t d = 0; d < head_size; ++d) {
           sum += std::fabs(

@@ -8,44 +8,27 @@
 namespace chunkkv::testing {
 namespace {
 
-int64_t ElementOffset(const RowsView& rows, int64_t token, int64_t head) {
-  return token * rows.token_stride_bytes + head * rows.head_stride_bytes;
-}
-
 void SetRowElement(const RowsView& rows, int64_t token, int64_t head, int64_t dim, float value) {
-  StoreElement(value, const_cast<std::byte*>(rows.data) + ElementOffset(rows, token, head), rows.dtype, dim);
+  StoreElement(value, const_cast<std::byte*>(rows.data) + HeadOffset(rows, token, head), rows.dtype, dim);
 }
 
 }  // namespace
 
 float RowElement(const RowsView& rows, int64_t token, int64_t head, int64_t dim) {
-  return LoadElement(rows.data + ElementOffset(rows, token, head), rows.dtype, dim);
+  return LoadElement(rows.data + HeadOffset(rows, token, head), rows.dtype, dim);
 }
 
-RowsView RandomPrompt::MakeRows(int32_t head_size, std::vector<std::byte>& memory) {
-  const int64_t tokens = options_.token_count;
-  const int32_t heads = options_.kv_head_count;
-  const DType dtype = options_.dtype;
-  const auto bytes = static_cast<int64_t>(DTypeSize(dtype));
-  RowsView rows = TokenMajorRows(nullptr, dtype, tokens, heads, head_size);
-  int64_t offset = 0;
-  int64_t size = tokens * rows.token_stride_bytes;
-  if (options_.layout == RowLayout::kHeadMajor) rows = HeadMajorRows(nullptr, dtype, tokens, heads, head_size);
-  if (options_.layout == RowLayout::kStrided) {
-    rows.head_stride_bytes += 3 * bytes;
-    rows.token_stride_bytes = rows.head_stride_bytes * heads + 5 * bytes;
-    offset = 1;  // aligned to nothing
-    size = offset + tokens * rows.token_stride_bytes;
-  }
-  memory.resize(size);
-  for (std::byte& byte : memory) byte = std::byte(random_() & 0x3f);  // between the rows; small and finite
-  rows.data = memory.data() + offset;
-  for (int64_t token = 0; token < tokens && IsScorable(dtype); ++token) {
-    for (int64_t head = 0; head < heads; ++head) {
+RowMemory RandomPrompt::MakeRows(int32_t head_size) {
+  RowMemory memory(
+      {options_.dtype, options_.token_count, options_.kv_head_count, head_size, options_.block_token_count},
+      options_.layout, random_);
+  const RowsView rows = memory.Rows();
+  for (int64_t token = 0; token < rows.token_count && IsScorable(rows.dtype); ++token) {
+    for (int64_t head = 0; head < rows.head_count; ++head) {
       for (int64_t dim = 0; dim < head_size; ++dim) SetRowElement(rows, token, head, dim, Normal(options_.magnitude));
     }
   }
-  return rows;
+  return memory;
 }
 
 RandomPrompt::RandomPrompt(const PromptOptions& options, uint32_t seed) : options_(options), random_(seed) {
@@ -72,8 +55,12 @@ RandomPrompt::RandomPrompt(const PromptOptions& options, uint32_t seed) : option
 
     Memory& memory = memory_[layer];
     LayerInput& input = layers_[layer];
-    input.keys = MakeRows(options.key_head_size, memory.keys);
-    if (options.value_head_size > 0) input.values = MakeRows(options.value_head_size, memory.values);
+    memory.keys = MakeRows(options.key_head_size);
+    input.keys = memory.keys.Rows();
+    if (options.value_head_size > 0) {
+      memory.values = MakeRows(options.value_head_size);
+      input.values = memory.values.Rows();
+    }
     const DType query_dtype = IsScorable(options.dtype) ? options.dtype : DType::kF32;
     memory.queries.resize(queries * heads * options.key_head_size * DTypeSize(query_dtype));
     input.queries = {memory.queries.data(), query_dtype, {}};
@@ -152,6 +139,9 @@ void RandomPrompt::SetAttention(int32_t layer, int64_t index, float value) {
 }
 void RandomPrompt::SetTokenScore(int32_t layer, int64_t index, float value) {
   StoreElement(value, memory_[layer].token_scores.data(), DType::kF32, index);
+}
+void RandomPrompt::SetKeyBlockId(int32_t layer, size_t block, int32_t id) {
+  memory_[layer].keys.block_ids()[block] = id;
 }
 
 }  // namespace chunkkv::testing

@@ -8,10 +8,9 @@
 
 #include "chunkkv/kernels/compactor.h"
 #include "tests/unit/kernels/compaction_run.h"
+#include "tests/unit/kernels/row_memory.h"
 
 namespace chunkkv::testing {
-
-enum class RowLayout { kTokenMajor, kHeadMajor, kStrided };  // kStrided: a slice of a larger tensor, oddly placed
 
 struct PromptOptions {
   int64_t token_count = 40;
@@ -24,6 +23,7 @@ struct PromptOptions {
   ScoreSource source = ScoreSource::kQueryWindow;
   bool has_lse = false;
   RowLayout layout = RowLayout::kTokenMajor;
+  int32_t block_token_count = 16;  // of paged layouts
   int32_t window_length = 8;
   double scale = 0;
   double softcap = 0;
@@ -48,17 +48,19 @@ class RandomPrompt {
   void SetLse(int32_t layer, int64_t index, float value);
   void SetAttention(int32_t layer, int64_t index, float value);
   void SetTokenScore(int32_t layer, int64_t index, float value);
+  void SetKeyBlockId(int32_t layer, size_t block, int32_t id);
 
   // Probabilities [H, w', L] of one layer's attention, in float64.
   std::vector<double> Attention(int32_t layer) const;
 
  private:
   struct Memory {
-    std::vector<std::byte> keys, values, queries, attention, token_scores;
+    RowMemory keys, values;
+    std::vector<std::byte> queries, attention, token_scores;
     std::vector<float> lse;
   };
 
-  RowsView MakeRows(int32_t head_size, std::vector<std::byte>& memory);
+  RowMemory MakeRows(int32_t head_size);
   void ComputeAttention(int32_t layer, std::vector<double>* probabilities, std::vector<double>* lse) const;
   float Normal(float deviation) { return std::normal_distribution<float>(0, deviation)(random_); }
 
