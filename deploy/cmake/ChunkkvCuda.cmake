@@ -61,14 +61,27 @@ if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # Debian's CMake 3.25.1 kn
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 endif()
-find_package(CUDAToolkit REQUIRED)
+find_package(CUDAToolkit REQUIRED QUIET)
 message(STATUS "CUDA: kernels by ${CMAKE_CUDA_COMPILER} for ${CMAKE_CUDA_ARCHITECTURES}")
+
+# cuobjdump reads machine code of all earlier versions; it may be absent.
+get_filename_component(toolkit_bin ${CMAKE_CUDA_COMPILER} DIRECTORY)
+find_program(CHUNKKV_CUOBJDUMP cuobjdump HINTS ${toolkit_bin})
+find_package(Python3 COMPONENTS Interpreter QUIET)
+set(CHUNKKV_KERNEL_REPORT ${CMAKE_CURRENT_LIST_DIR}/kernel_report.py)
 
 # chunkkv_cuda_library(<name> SOURCES ... [PUBLIC <libs>] [PRIVATE <libs>] [INCLUDES <dirs>])
 # A chunkkv_library that calls the CUDA runtime, from .cu and .cc. What links to it has CHUNKKV_HAS_CUDA=1, and no CUDA
-# headers.
+# headers. Each link prints what its kernels use, and writes it beside the library: <name>.kernels.txt and .json.
 function(chunkkv_cuda_library name)
   chunkkv_library(${ARGV})
   target_compile_definitions(${name} PUBLIC CHUNKKV_HAS_CUDA=1)
   target_link_libraries(${name} PRIVATE CUDA::cudart_static)
+  if(CHUNKKV_CUOBJDUMP AND Python3_FOUND)
+    set(report ${CMAKE_CURRENT_BINARY_DIR}/${name}.kernels)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+      COMMAND ${Python3_EXECUTABLE} ${CHUNKKV_KERNEL_REPORT} --cuobjdump ${CHUNKKV_CUOBJDUMP} --output ${report}
+              $<TARGET_FILE:${name}>
+      BYPRODUCTS ${report}.txt ${report}.json)
+  endif()
 endfunction()
