@@ -25,8 +25,11 @@ endif()
 
 option(CHUNKKV_WERROR "Treat warnings as errors" OFF)
 
+# nvcc hands the same warnings to g++, which compiles its host code; its own front end warns of device code.
 function(chunkkv_compile_settings target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra $<$<BOOL:${CHUNKKV_WERROR}>:-Werror>)
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;$<$<BOOL:${CHUNKKV_WERROR}>:-Werror>>
+    $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra$<$<BOOL:${CHUNKKV_WERROR}>:,-Werror$<SEMICOLON>-Werror=all-warnings>>)
 endfunction()
 
 # chunkkv_library(<name> SOURCES ... [PUBLIC <libs>] [PRIVATE <libs>] [INCLUDES <dirs>])
