@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/common/kv_bytes.h"
 #include "kernels/common/lanes.h"
 #include "kernels/common/row_address.h"
 #include "kernels/cpu/float_rows.h"
@@ -20,15 +21,6 @@ constexpr double kExpsShare = 1.0 / 256;
 constexpr int64_t kMaxRunRows = 1024;  // bounds the time between two looks at cancellation
 
 int64_t RoundedUp(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
-
-double KvBytes(const Plan& plan) {
-  double bytes = 0;
-  for (const AttentionShape& layer : plan.layers) {
-    bytes += static_cast<double>(plan.token_count) * layer.kv_head_count *
-             (layer.key_head_size + layer.value_head_size) * static_cast<double>(DTypeSize(layer.dtype));
-  }
-  return bytes;
-}
 
 // Sizes of one task's loops.
 struct WindowShape {

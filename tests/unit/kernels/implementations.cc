@@ -2,14 +2,24 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/cuda/cuda_compactor.h"
+#include "kernels/cuda/emulated_launcher.h"
+#include "tests/unit/kernels/staged_compactor.h"
+
 namespace chunkkv::testing {
 
-std::vector<std::string> ImplementationNames() {
+std::vector<std::string> HostImplementationNames() {
 #if HWY_ARCH_X86
   return {"reference", "cpu", "cpu_sse4", "cpu_baseline"};
 #else
   return {"reference", "cpu", "cpu_baseline"};
 #endif
+}
+
+std::vector<std::string> ImplementationNames() {
+  std::vector<std::string> names = HostImplementationNames();
+  names.push_back("cuda_emulated");
+  return names;
 }
 
 void PerImplementation::SetUp() {
@@ -19,7 +29,13 @@ void PerImplementation::SetUp() {
   while (GetParam() == "cpu_baseline" && (targets & (targets - 1)) != 0) targets &= targets - 1;
   hwy::SetSupportedTargetsForTest(targets);
   hwy::GetChosenTarget().Update(targets);
-  compactor_ = GetParam() == "reference" ? MakeReferenceCompactor() : MakeCpuCompactor();
+  if (GetParam() == "reference") {
+    compactor_ = MakeReferenceCompactor();
+  } else if (GetParam() == "cuda_emulated") {
+    compactor_ = MakeStagedCompactor(cuda::MakeCompactor(cuda::MakeEmulatedLauncher()), MakeHostHeap());
+  } else {
+    compactor_ = MakeCpuCompactor();
+  }
 }
 
 void PerImplementation::TearDown() {

@@ -25,7 +25,7 @@ namespace chunkkv::testing {
 namespace {
 
 class WorkspaceTest : public PerImplementation {};
-CHUNKKV_FOR_EACH_IMPLEMENTATION(WorkspaceTest);
+CHUNKKV_FOR_EACH_HOST_IMPLEMENTATION(WorkspaceTest);
 
 TEST_P(WorkspaceTest, NothingIsAllocatedWhileABatchRuns) {
   for (const ScoreSource source : {ScoreSource::kQueryWindow, ScoreSource::kAttention, ScoreSource::kTokenScores}) {

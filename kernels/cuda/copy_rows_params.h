@@ -1,0 +1,36 @@
+#ifndef CHUNKKV_KERNELS_CUDA_COPY_ROWS_PARAMS_H_
+#define CHUNKKV_KERNELS_CUDA_COPY_ROWS_PARAMS_H_
+
+#include <cstdint>
+
+#include "kernels/cuda/failure.h"
+#include "kernels/cuda/fast_divisor.h"
+#include "kernels/cuda/rows.h"
+
+namespace chunkkv::cuda {
+
+// Row n of a dense tensor [count, head_count, head_size] and row positions[n] of a cache.
+struct CopyRowsTask {
+  Rows cache;
+  std::byte* dense;
+  const int32_t* positions;  // [count]
+  int32_t count;
+  int32_t token_count;  // rows of the cache
+  int32_t unit_count;   // units of a row of all heads
+  FastDivisor by_row;   // of units: row
+  FastDivisor by_head;  // of units in a row: head
+  int32_t item_tokens;  // rows that a block copies at once
+};
+
+inline constexpr int kCopyTasksPerLaunch = 128;
+
+struct CopyRowsParams {
+  int32_t task_count;
+  int32_t most_items;  // of any task
+  uint64_t* failure;
+  CopyRowsTask tasks[kCopyTasksPerLaunch];
+};
+
+}  // namespace chunkkv::cuda
+
+#endif  // CHUNKKV_KERNELS_CUDA_COPY_ROWS_PARAMS_H_

@@ -1,0 +1,158 @@
+// Denominators of the softmaxes, where no LSE is given: the first of two passes over the keys, on tensor cores.
+#ifndef CHUNKKV_KERNELS_CUDA_DENOMINATOR_KERNEL_H_
+#define CHUNKKV_KERNELS_CUDA_DENOMINATOR_KERNEL_H_
+
+#include "kernels/cuda/mma_tile.h"
+#include "kernels/cuda/score_params.h"
+
+namespace chunkkv::cuda {
+
+// denominators[kv_head, row, run] over the keys of the run that the row sees.
+// Queries are the products' A operand, in registers for the whole run; keys are B, in two stages of shared memory that
+// are filled by asynchronous copies. A row's maximum and sum then stay in the lanes of one quad.
+// Shapes and alignment as for ScoreKernel; piece_rows is kPieceRows.
+template <typename Element, int kSteps>
+struct DenominatorKernel {
+  using Params = ScoreParams;
+  using Tile = MmaTile<Element, kSteps>;
+  static constexpr int kWarps = 4;
+  static constexpr int kThreads = kWarps * simt::kWarpSize;
+  static constexpr int kMinBlocksPerSm = 2;
+  static constexpr int kFragments = FragmentsOf(kSteps);  // of 16 rows, that a warp holds
+  static constexpr int kPieceRows = DenominatorPieceRows(kSteps);
+  static constexpr int kTileTokens = 64;
+  static constexpr int kTokensAtOnce = 32;
+  static size_t SharedBytes(const Params&) { return 2 * kTileTokens * Tile::kRowBytes; }
+
+  CHUNKKV_DEVICE static void Run(const Params& params) {
+    const int64_t count = ItemCount(params);
+    for (int64_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
+      FindDenominators(params, ItemAt(params, index));
+    }
+  }
+
+ private:
+  CHUNKKV_DEVICE static std::byte* Stage(int stage) {
+    return simt::SharedMemory() + stage * kTileTokens * Tile::kRowBytes;
+  }
+
+  CHUNKKV_DEVICE static void FindDenominators(const Params& params, const ScoreItem& item) {
+    const ScoreLayer& layer = params.layers[item.layer];
+    const int32_t first_row = item.piece * kPieceRows + simt::Warp() * 16 * kFragments + simt::Lane() / 4;
+    typename Tile::Rows queries[kFragments][2];
+    MaxSum sums[kFragments][2];
+    CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
+      CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
+        const int32_t row = first_row + f * 16 + half * 8;
+        const std::byte* address = nullptr;
+        if (row < RowCount(params)) {
+          address = layer.queries + QueryOf(params, item.kv_head, row) * params.head_size * sizeof(Element);
+        }
+        queries[f][half].LoadFrom(address, params.head_size);
+        sums[f][half] = {kLowestFloat, 0};
+      }
+    }
+    const int64_t begin = int64_t{item.run} * params.run_tokens;
+    const int64_t end = begin + params.run_tokens < params.token_count ? begin + params.run_tokens : params.token_count;
+    float check = 0;
+    FillStage(params, item, begin, 0);
+    int stage = 0;
+    for (int64_t tile = begin; tile < end; tile += kTileTokens, stage ^= 1) {
+      if (tile + kTileTokens < end) {
+        FillStage(params, item, tile + kTileTokens, stage ^ 1);
+        simt::WaitForCopies<1>();
+      } else {
+        simt::WaitForCopies<0>();
+      }
+      simt::SyncBlock();
+      for (int at = 0; at < kTileTokens; at += kTokensAtOnce) {
+        // The first query of the window sees the fewest keys.
+        if (tile + at + kTokensAtOnce <= VisibleEnd(params, 0) && (item.piece + 1) * kPieceRows <= RowCount(params)) {
+          AddTokens<false>(params, tile + at, first_row, Stage(stage) + at * Tile::kRowBytes, queries, sums, check);
+        } else {
+          AddTokens<true>(params, tile + at, first_row, Stage(stage) + at * Tile::kRowBytes, queries, sums, check);
+        }
+      }
+      simt::SyncBlock();
+    }
+    if (!(check == 0)) ReportFailure(params.failure, layer.order, begin, layer.layer, FailureKind::kNonFinite);
+    CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
+      CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
+        const int32_t row = first_row + f * 16 + half * 8;
+        MaxSum all = MergeLanes(MergeLanes(sums[f][half], 1), 2);
+        if (simt::Lane() % 4 != 0 || row >= RowCount(params)) continue;
+        simt::Store(layer.denominators + (int64_t{item.kv_head} * RowCount(params) + row) * params.run_count + item.run,
+                    all);
+      }
+    }
+  }
+
+  CHUNKKV_DEVICE static MaxSum MergeLanes(const MaxSum& mine, int mask) {
+    const MaxSum other = {simt::ShuffleXor(mine.max, mask), simt::ShuffleXor(mine.sum, mask)};
+    return Merge(mine, other);
+  }
+
+  CHUNKKV_DEVICE static void FillStage(const Params& params, const ScoreItem& item, int64_t tile, int stage) {
+    const ScoreLayer& layer = params.layers[item.layer];
+    for (int unit = simt::ThreadIndex(); unit < kTileTokens * Tile::kUnits; unit += kThreads) {
+      const int row = unit / Tile::kUnits;
+      const int column = unit % Tile::kUnits * 8;
+      const int64_t token = tile + row;
+      const std::byte* address = nullptr;
+      if (token < params.token_count && column < params.head_size) {
+        address = RowAddress(layer.keys, token);
+        if (address == nullptr) {
+          ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
+        } else {
+          address += item.kv_head * layer.keys.head_stride_bytes + column * sizeof(Element);
+        }
+      }
+      const bool is_valid = address != nullptr;
+      simt::CopyAsync(Tile::UnitAddress(Stage(stage), row, unit % Tile::kUnits), is_valid ? address : layer.keys.data,
+                      is_valid);
+    }
+    simt::CommitCopies();
+  }
+
+  // kMasked: some of the tokens are not visible to some rows, or some rows are padding.
+  template <bool kMasked>
+  CHUNKKV_DEVICE static void AddTokens(const Params& params, int64_t first_token, int32_t first_row, std::byte* keys,
+                                       const typename Tile::Rows (&queries)[kFragments][2],
+                                       MaxSum (&sums)[kFragments][2], float& check) {
+    constexpr int kColumns = kTokensAtOnce / 8;
+    float products[kFragments][kColumns][4] = {};
+    CHUNKKV_UNROLL for (int step = 0; step < kSteps; ++step) {
+      CHUNKKV_UNROLL for (int column = 0; column < kColumns; ++column) {
+        const simt::Words4 unit = Tile::LoadUnit(keys, column * 8, step);
+        CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
+          Tile::Multiply(queries[f][0], queries[f][1], step, unit, products[f][column]);
+        }
+      }
+    }
+    const int64_t token = first_token + simt::Lane() % 4 * 2;
+    CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
+      CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
+        const int32_t row = first_row + f * 16 + half * 8;
+        const int64_t visible_end = !kMasked || row < RowCount(params) ? VisibleEnd(params, row) : 0;
+        float logits[kColumns * 2];
+        float max = sums[f][half].max;
+        CHUNKKV_UNROLL for (int i = 0; i < kColumns * 2; ++i) {
+          const bool is_visible = !kMasked || token + i / 2 * 8 + i % 2 < visible_end;
+          logits[i] = Logit(params, is_visible ? products[f][i / 2][half * 2 + i % 2] : 0, check);
+          if (is_visible && logits[i] > max) max = logits[i];
+        }
+        float sum = sums[f][half].sum * simt::Exp2(sums[f][half].max - max);
+        CHUNKKV_UNROLL for (int i = 0; i < kColumns * 2; ++i) {
+          const bool is_visible = !kMasked || token + i / 2 * 8 + i % 2 < visible_end;
+          const float power = simt::Exp2(logits[i] - max);
+          sum += is_visible ? power : 0;
+        }
+        sums[f][half] = {max, sum};
+      }
+    }
+  }
+};
+
+}  // namespace chunkkv::cuda
+
+#endif  // CHUNKKV_KERNELS_CUDA_DENOMINATOR_KERNEL_H_

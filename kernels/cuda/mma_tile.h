@@ -1,0 +1,77 @@
+// Operands of tensor core products of rows of keys and rows of queries, 16 bytes a lane at a time.
+//
+// A product over dimensions may take them in any order, if both operands take the same. Lane q of a quad holds, of each
+// step of 32 dimensions, the 8 at 8 * q: one 16-byte load, whole sectors a row. Words 0 and 1 of these feed the step's
+// first m16n8k16 as its columns {2q, 2q + 1} and {2q + 8, 2q + 9}, words 2 and 3 the second. So neither ldmatrix nor a
+// transposition is needed, and one load does for A and for B.
+#ifndef CHUNKKV_KERNELS_CUDA_MMA_TILE_H_
+#define CHUNKKV_KERNELS_CUDA_MMA_TILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/simt/simt.h"
+
+namespace chunkkv::cuda {
+
+template <typename Element, int kSteps>
+struct MmaTile {
+  static constexpr int kUnits = kSteps * 4;  // of 16 bytes, in a row
+  // A row in shared memory: 64 bytes more than a multiple of 128, so that the 8 lanes that read 16 bytes at once, 4 of
+  // each of two rows, meet all 32 banks.
+  static constexpr int kRowBytes = kSteps * 64 + (kSteps % 2 == 0 ? 64 : 0);
+
+  // This lane's part of one row, of 8 bytes times kUnits.
+  struct Rows {
+    simt::Words4 words[kSteps];
+
+    // `row` null: zeros. Dimensions from head_size on are zeros.
+    CHUNKKV_DEVICE void LoadFrom(const std::byte* row, int head_size) {
+      CHUNKKV_UNROLL for (int step = 0; step < kSteps; ++step) {
+        const int dim = step * 32 + simt::Lane() % 4 * 8;
+        words[step] = {};
+        if (row != nullptr && dim < head_size) {
+          words[step] = simt::Stream(reinterpret_cast<const simt::Words4*>(row + dim * sizeof(Element)));
+        }
+      }
+    }
+  };
+
+  // products += rows (upper: lane / 4, lower: 8 more) times the 8 columns whose units `columns` are.
+  CHUNKKV_DEVICE static void Multiply(const Rows& upper, const Rows& lower, int step, const simt::Words4& columns,
+                                      float (&products)[4]) {
+    const uint32_t first[4] = {upper.words[step].word[0], lower.words[step].word[0], upper.words[step].word[1],
+                               lower.words[step].word[1]};
+    simt::Mma<Element>(products, first, columns.word[0], columns.word[1]);
+    const uint32_t second[4] = {upper.words[step].word[2], lower.words[step].word[2], upper.words[step].word[3],
+                                lower.words[step].word[3]};
+    simt::Mma<Element>(products, second, columns.word[2], columns.word[3]);
+  }
+
+  CHUNKKV_DEVICE static std::byte* UnitAddress(std::byte* rows, int row, int unit) {
+    return rows + row * kRowBytes + unit * 16;
+  }
+  CHUNKKV_DEVICE static void StoreUnit(std::byte* rows, int row, int unit, const simt::Words4& words) {
+    *reinterpret_cast<simt::Words4*>(UnitAddress(rows, row, unit)) = words;
+  }
+  // This lane's unit of the step, of row `row` + lane / 4.
+  CHUNKKV_DEVICE static simt::Words4 LoadUnit(std::byte* rows, int row, int step) {
+    return *reinterpret_cast<const simt::Words4*>(
+        UnitAddress(rows, row + simt::Lane() / 4, step * 4 + simt::Lane() % 4));
+  }
+
+  // Whether none of 8 elements is NaN or Inf.
+  CHUNKKV_DEVICE static bool IsFinite(const simt::Words4& words) {
+    constexpr uint32_t kExponent = std::is_same_v<Element, simt::F16> ? 0x7c00u : 0x7f80u;
+    bool is_finite = true;
+    CHUNKKV_UNROLL for (const uint32_t word : words.word) {
+      is_finite = is_finite && (word & kExponent) != kExponent && (word >> 16 & kExponent) != kExponent;
+    }
+    return is_finite;
+  }
+};
+
+}  // namespace chunkkv::cuda
+
+#endif  // CHUNKKV_KERNELS_CUDA_MMA_TILE_H_
