@@ -1,6 +1,7 @@
 #include "kernels/common/check_batch.h"
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"

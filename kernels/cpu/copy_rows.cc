@@ -17,6 +17,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace chunkkv::cpu::HWY_NAMESPACE {
+
 // Copies `tokens` tokens from `from` on, whose heads lie apart, with streaming stores: one long stream of stores, fed
 // by loads from all heads. Returns false, with nothing copied, where the heads of the destination are not whole
 // vectors.

@@ -1,6 +1,6 @@
 #include "kernels/cpu/scatter_rows.h"
 
-#include <algorithm>
+#include <cstdint>
 
 #include "kernels/common/row_address.h"
 #include "kernels/cpu/copy_bytes.h"
@@ -10,7 +10,6 @@ namespace chunkkv::cpu {
 namespace {
 
 constexpr int64_t kLineBytes = 64;
-constexpr int64_t kTileBytes = 16 << 10;  // of the source, read once per head: half a first-level cache
 
 // Whether every piece that is copied fills whole cache lines; streaming stores of parts of them cost more than they
 // save.
@@ -22,18 +21,14 @@ bool FillsLines(const MutableRowsView& rows, const RowExtent& extent) {
   return (address | piece_bytes | head_stride | rows.token_stride_bytes | block_stride) % kLineBytes == 0;
 }
 
-// Copies `tokens` dense tokens to `to` on, where heads lie apart. Head by head: in head-major rows, or blocks, a head's
-// tokens follow each other.
+// Copies `tokens` dense tokens to `to` on, where heads lie apart. In the source's order: it is read as one stream.
 void CopyToHeads(const std::byte* source, int64_t tokens, const MutableRowsView& destination, const RowExtent& extent,
                  std::byte* to, CopyFunction copy) {
-  const int64_t tile_tokens = std::max<int64_t>(1, kTileBytes / extent.row_bytes);
-  for (int64_t begin = 0; begin < tokens; begin += tile_tokens) {
-    const int64_t end = std::min(begin + tile_tokens, tokens);
-    for (int64_t head = 0; head < destination.head_count; ++head) {
-      for (int64_t token = begin; token < end; ++token) {
-        copy(source + token * extent.row_bytes + head * extent.head_bytes, extent.head_bytes,
-             to + token * destination.token_stride_bytes + head * destination.head_stride_bytes);
-      }
+  for (int64_t token = 0; token < tokens; ++token, to += destination.token_stride_bytes) {
+    std::byte* head = to;
+    for (int32_t h = 0; h < destination.head_count; ++h, head += destination.head_stride_bytes) {
+      copy(source, extent.head_bytes, head);
+      source += extent.head_bytes;
     }
   }
 }

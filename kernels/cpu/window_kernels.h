@@ -29,7 +29,7 @@ struct QueryRows {
 
 // Tokens [begin, end) of one KV head; begin is a multiple of kKeyBlock.
 struct KeySlice {
-  RowsView rows;  // of all heads, from this one on; block ids are in the cache
+  RowsView rows;  // from this head on: data is where its token 0, or block 0, begins; all tokens have rows
   int64_t begin = 0;
   int64_t end = 0;
   int64_t past_length = 0;

@@ -8,19 +8,13 @@
 
 #include "tests/unit/kernels/compaction_run.h"
 #include "tests/unit/kernels/implementations.h"
+#include "tests/unit/kernels/row_memory.h"
 
 namespace chunkkv::cpu {
 namespace {
 
 constexpr int64_t kTokens = 64;
 const std::vector<int32_t> kPositions = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 30, 32, 33, 61, 62, 63};
-
-std::vector<std::byte> RandomBytes(size_t count) {
-  std::mt19937 random(1);
-  std::vector<std::byte> bytes(count);
-  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
-  return bytes;
-}
 
 std::vector<std::byte> RowsOfReference(const RowsView& source) {
   std::vector<std::byte> rows(kPositions.size() * source.head_count * source.head_size * DTypeSize(source.dtype));
@@ -45,12 +39,11 @@ constexpr Shape kShapes[] = {{DType::kBF16, 8, 128}, {DType::kF32, 2, 80},   {DT
 class CopyRowsTest : public testing::PerImplementation {};
 
 TEST_P(CopyRowsTest, CopiesRowsOfAnyShapeToAnywhere) {
+  std::mt19937 random(1);
   for (const Shape& shape : kShapes) {
-    const size_t row_bytes = DTypeSize(shape.dtype) * shape.head_count * shape.head_size;
-    const std::vector<std::byte> data = RandomBytes(kTokens * row_bytes);
-    const RowsView views[] = {TokenMajorRows(data.data(), shape.dtype, kTokens, shape.head_count, shape.head_size),
-                              HeadMajorRows(data.data(), shape.dtype, kTokens, shape.head_count, shape.head_size)};
-    for (const RowsView& source : views) {
+    for (const testing::RowLayout layout : testing::kRowLayouts) {
+      testing::RowMemory memory({shape.dtype, kTokens, shape.head_count, shape.head_size, 8}, layout, random);
+      const RowsView source = memory.Rows();
       const std::vector<std::byte> wanted = RowsOfReference(source);
       for (const size_t offset : {0, 1, 16, 32}) {
         for (const bool past_caches : {false, true}) {
@@ -59,8 +52,8 @@ TEST_P(CopyRowsTest, CopiesRowsOfAnyShapeToAnywhere) {
           std::memset(room, 0x5a, offset + wanted.size() + 1);
           ASSERT_TRUE(CopyRows(source, kPositions, room + offset, past_caches));
           EXPECT_EQ(std::memcmp(room + offset, wanted.data(), wanted.size()), 0)
-              << shape.head_count << " x " << shape.head_size << " at " << offset
-              << (past_caches ? " past caches" : "");
+              << shape.head_count << " x " << shape.head_size << ", layout " << static_cast<int>(layout) << " at "
+              << offset << (past_caches ? " past caches" : "");
           EXPECT_EQ(room[offset + wanted.size()], std::byte{0x5a});
           if (offset > 0) {
             EXPECT_EQ(room[offset - 1], std::byte{0x5a});
@@ -72,7 +65,7 @@ TEST_P(CopyRowsTest, CopiesRowsOfAnyShapeToAnywhere) {
 }
 
 TEST_P(CopyRowsTest, RefusesPositionsOutside) {
-  const std::vector<std::byte> data = RandomBytes(kTokens * 8);
+  const std::vector<std::byte> data(kTokens * 8);
   const RowsView source = TokenMajorRows(data.data(), DType::kBF16, kTokens, 1, 4);
   std::vector<std::byte> room(3 * 8, std::byte{0x5a});
   for (const int32_t outside : {-1, static_cast<int32_t>(kTokens)}) {

@@ -4,11 +4,13 @@
 #include <atomic>
 #include <limits>
 #include <numeric>
+#include <random>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
 #include "tests/unit/kernels/implementations.h"
 #include "tests/unit/kernels/random_prompt.h"
+#include "tests/unit/kernels/row_memory.h"
 
 namespace chunkkv::testing {
 namespace {
@@ -296,20 +298,9 @@ struct Tasks {
     rotate = {TokenMajorRows(rows.data(), DType::kF32, plan.budget, 2, 8), positions, &rope, rows.data()};
     slots.resize(plan.budget);
     std::iota(slots.begin(), slots.end(), 0);
-    block_ids.resize(plan.budget / 4);
-    std::iota(block_ids.rbegin(), block_ids.rend(), 0);
-    cache.resize(rows.size());
-    scatter = {rows.data(), slots, {}};
-    scatter.destination.data = cache.data();
-    scatter.destination.token_count = plan.budget;
-    scatter.destination.head_count = 2;
-    scatter.destination.head_size = 8;
-    scatter.destination.token_stride_bytes = 2 * 8 * sizeof(float);
-    scatter.destination.head_stride_bytes = 8 * sizeof(float);
-    scatter.destination.block_ids = block_ids.data();
-    scatter.destination.block_token_count = 4;
-    scatter.destination.block_count = static_cast<int32_t>(block_ids.size());
-    scatter.destination.block_stride_bytes = 4 * scatter.destination.token_stride_bytes;
+    std::mt19937 random(1);
+    cache = RowMemory({DType::kF32, plan.budget, 2, 8, 3}, RowLayout::kPaged, random);
+    scatter = {rows.data(), slots, cache.MutableRows()};
   }
   absl::Status Run(const Compactor& compactor) {
     Batch batch;
@@ -331,9 +322,8 @@ struct Tasks {
   std::vector<float> scores;
   std::vector<int32_t> positions;
   std::vector<std::byte> rows;
-  std::vector<int32_t> slots;      // where the kept rows go
-  std::vector<int32_t> block_ids;  // of the cache, the last block first
-  std::vector<std::byte> cache;    // [blocks, 4, 2, 8]
+  std::vector<int32_t> slots;  // where in the cache the kept rows go
+  RowMemory cache;
   std::vector<int32_t> only_block = {0};
   std::vector<const float*> score_lists;
   RopeShape rope;

@@ -25,7 +25,7 @@ struct Heads {
   int32_t size;
 };
 
-// Heads of whole cache lines, of half of one, of odd bytes, and larger than a tile.
+// Heads of whole cache lines, of half of one, of odd bytes, and rows larger than a page.
 constexpr Heads kHeads[] = {{DType::kBF16, 8, 128}, {DType::kF32, 2, 80},   {DType::kBF16, 3, 24},
                             {DType::kF8E4M3, 4, 7}, {DType::kBF16, 1, 128}, {DType::kF32, 40, 112},
                             {DType::kF8E5M2, 2, 64}};

@@ -3,9 +3,11 @@
 
 #include <cstdlib>
 #include <new>
+#include <random>
 
 #include "tests/unit/kernels/implementations.h"
 #include "tests/unit/kernels/random_prompt.h"
+#include "tests/unit/kernels/row_memory.h"
 
 namespace {
 thread_local bool is_counting = false;
@@ -32,7 +34,7 @@ TEST_P(WorkspaceTest, NothingIsAllocatedWhileABatchRuns) {
     PromptOptions options;
     options.token_count = 1100;
     options.source = source;
-    options.layout = RowLayout::kHeadMajor;
+    options.layout = source == ScoreSource::kAttention ? RowLayout::kHeadMajor : RowLayout::kPagedHeadMajor;
     const RandomPrompt prompt(options, 1);
     CompactionSpec spec;
     spec.policy = Policy::kChunkKv;
@@ -51,14 +53,9 @@ TEST_P(WorkspaceTest, NothingIsAllocatedWhileABatchRuns) {
     const SelectTask select{0, plan.budget, absl::MakeConstSpan(&list, 1), positions.data(), &mass};
     const GatherTask gather{input.keys, positions, rows.data()};
     const RotateTask rotate{TokenMajorRows(rows.data(), DType::kF32, plan.budget, 2, 8), positions, &rope, rows.data()};
-    std::vector<std::byte> cache(prompt.layers()[0].keys.token_count * 2 * 8 * sizeof(float));
-    ScatterTask scatter{rows.data(), positions, {}};
-    scatter.destination.data = cache.data();
-    scatter.destination.token_count = prompt.layers()[0].keys.token_count;
-    scatter.destination.head_count = 2;
-    scatter.destination.head_size = 8;
-    scatter.destination.head_stride_bytes = 8 * sizeof(float);
-    scatter.destination.token_stride_bytes = 2 * scatter.destination.head_stride_bytes;
+    std::mt19937 random(1);
+    RowMemory cache({DType::kF32, plan.token_count, 2, 8}, RowLayout::kPaged, random);
+    const ScatterTask scatter{rows.data(), positions, cache.MutableRows()};
     const Batch batch{absl::MakeConstSpan(&score, 1), absl::MakeConstSpan(&select, 1), absl::MakeConstSpan(&gather, 1),
                       absl::MakeConstSpan(&rotate, 1), absl::MakeConstSpan(&scatter, 1)};
     GuardedWorkspace workspace(compactor(), plan, batch);
