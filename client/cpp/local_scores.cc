@@ -73,7 +73,8 @@ absl::StatusOr<std::vector<std::vector<float>>> ComputeTokenScores(const PutRequ
           CheckSize(layer, "attention", arrays.attention, heads * window * plan.token_count * element));
       task.attention = {arrays.attention.data(), request.score_dtype, {}};
     }
-    const Batch batch{{&task, 1}, {}, {}, {}};
+    Batch batch;
+    batch.score = {&task, 1};
     const size_t needed = compactor->WorkspaceBytes(plan, batch);
     workspace.resize(std::max(workspace.size(), needed + kWorkspaceAlignment));
     const size_t skew = reinterpret_cast<uintptr_t>(workspace.data()) % kWorkspaceAlignment;

@@ -44,7 +44,8 @@ struct CopyRows {
     }
   }
 
-  // Where a unit of the item lies in the cache; null where its position or block id is outside it.
+  // Where a unit of the item lies in the cache; null where there is nothing to copy, or its position or block id is
+  // outside the cache.
   CHUNKKV_DEVICE static Unit* InCache(const CopyRowsParams& params, const CopyRowsTask& task, int64_t first,
                                       uint32_t unit) {
     const uint32_t row = task.by_row.Divide(unit);
@@ -54,8 +55,8 @@ struct CopyRows {
     std::byte* address = token >= 0 && token < task.token_count ? RowAddress(task.cache, token) : nullptr;
     if (address == nullptr) {
       ReportFailure(params.failure, kCopyOrder, 0, 0, FailureKind::kBadPosition);
-      return nullptr;
     }
+    if (address == nullptr || task.is_empty) return nullptr;
     return reinterpret_cast<Unit*>(address + head * task.cache.head_stride_bytes) +
            (in_row - head * task.by_head.divisor);
   }

@@ -16,10 +16,11 @@ struct CopyRowsTask {
   const int32_t* positions;  // [count]
   int32_t count;
   int32_t token_count;  // rows of the cache
-  int32_t unit_count;   // units of a row of all heads
+  int32_t unit_count;   // units of a row of all heads; 1 where rows are empty
   FastDivisor by_row;   // of units: row
   FastDivisor by_head;  // of units in a row: head
   int32_t item_tokens;  // rows that a block copies at once
+  bool is_empty;        // rows have no bytes: positions are only looked at
 };
 
 inline constexpr int kCopyTasksPerLaunch = 128;

@@ -20,7 +20,6 @@ struct Copy {
 
   int64_t HeadBytes() const { return static_cast<int64_t>(DTypeSize(cache.dtype)) * cache.head_size; }
   int64_t RowBytes() const { return HeadBytes() * cache.head_count; }
-  bool IsEmpty() const { return positions.empty() || RowBytes() == 0; }
 };
 
 Copy<const std::byte> CopyOf(const GatherTask& task) { return {task.source, task.destination, task.positions}; }
@@ -35,7 +34,7 @@ int32_t UnitBytes(const Copy<Byte>& copy) {
                    static_cast<uintptr_t>(copy.cache.token_stride_bytes) |
                    static_cast<uintptr_t>(copy.cache.head_stride_bytes) |
                    static_cast<uintptr_t>(copy.cache.block_stride_bytes) | static_cast<uintptr_t>(copy.HeadBytes());
-  return static_cast<int32_t>(std::min<uintptr_t>(16, all & (~all + 1)));
+  return all == 0 ? 16 : static_cast<int32_t>(std::min<uintptr_t>(16, all & (~all + 1)));
 }
 
 template <typename Byte>
@@ -46,10 +45,11 @@ CopyRowsTask TaskOf(const Copy<Byte>& copy, int32_t unit_bytes) {
   task.positions = copy.positions.data();
   task.count = static_cast<int32_t>(copy.positions.size());
   task.token_count = static_cast<int32_t>(copy.cache.token_count);
-  task.unit_count = static_cast<int32_t>(copy.RowBytes() / unit_bytes);
+  task.is_empty = copy.RowBytes() == 0;
+  task.unit_count = task.is_empty ? 1 : static_cast<int32_t>(copy.RowBytes() / unit_bytes);
   task.by_row = MakeFastDivisor(static_cast<uint32_t>(task.unit_count));
-  task.by_head = MakeFastDivisor(static_cast<uint32_t>(copy.HeadBytes() / unit_bytes));
-  task.item_tokens = static_cast<int32_t>(std::clamp<int64_t>(kItemBytes / copy.RowBytes(), 1, kMostItemRows));
+  task.by_head = MakeFastDivisor(static_cast<uint32_t>(std::max<int64_t>(1, copy.HeadBytes() / unit_bytes)));
+  task.item_tokens = static_cast<int32_t>(std::clamp<int64_t>(kItemBytes / std::max<int64_t>(1, copy.RowBytes()), 1, kMostItemRows));
   return task;
 }
 
@@ -70,7 +70,7 @@ absl::Status StartCopies(absl::Span<const Task> tasks, const Stage& stage, Start
     };
     for (const Task& task : tasks) {
       const auto copy = CopyOf(task);
-      if (copy.IsEmpty() || UnitBytes(copy) != unit_bytes) continue;
+      if (copy.positions.empty() || UnitBytes(copy) != unit_bytes) continue;
       CopyRowsTask& next = params.tasks[params.task_count++];
       next = TaskOf(copy, unit_bytes);
       params.most_items = std::max(params.most_items, static_cast<int32_t>(Blocks(next.count, next.item_tokens)));

@@ -31,8 +31,8 @@ struct PlainDenominatorKernel {
 
   CHUNKKV_DEVICE static void FindDenominators(const Params& params, const ScoreItem& item, int32_t first_row) {
     const ScoreLayer& layer = params.layers[item.layer];
-    PlainLogits plain(params);
-    if (!plain.Stage(params, layer, item.kv_head, first_row)) {
+    const PlainLogits plain;
+    if (!plain.Stage(params, layer, item.kv_head, first_row, nullptr)) {
       ReportFailure(params.failure, layer.order, 0, layer.layer, FailureKind::kNonFinite);
     }
     MaxSum sums[kRows];

@@ -17,17 +17,19 @@ struct PlainLogits {
     return kRows * (static_cast<size_t>(head_size) * sizeof(float) + sizeof(float) + sizeof(int64_t));
   }
 
-  CHUNKKV_DEVICE explicit PlainLogits(const ScoreParams& params)
+  CHUNKKV_DEVICE PlainLogits()
       : visible_end(reinterpret_cast<int64_t*>(simt::SharedMemory())),
         lse(reinterpret_cast<float*>(visible_end + kRows)),
         queries(lse + kRows) {}
 
   int64_t* visible_end;  // [kRows]; 0: no such row
-  float* lse;            // [kRows], where the layer has them
+  float* lse;            // [kRows], where they are known
   float* queries;        // [kRows, D]
 
-  // By the whole block. Returns false where what this thread read is not finite.
-  CHUNKKV_DEVICE bool Stage(const ScoreParams& params, const ScoreLayer& layer, int32_t kv_head, int32_t first_row) {
+  // By the whole block. `lse_of_queries` null: there are none yet. Returns false where what this thread read is not
+  // finite.
+  CHUNKKV_DEVICE bool Stage(const ScoreParams& params, const ScoreLayer& layer, int32_t kv_head, int32_t first_row,
+                            const float* lse_of_queries) const {
     bool is_finite = true;
     simt::SyncBlock();
     for (int at = simt::ThreadIndex(); at < kRows * params.head_size; at += kThreads) {
@@ -42,8 +44,8 @@ struct PlainLogits {
       const int32_t row = first_row + simt::ThreadIndex();
       const bool is_row = row < RowCount(params);
       visible_end[simt::ThreadIndex()] = is_row ? VisibleEnd(params, row) : 0;
-      if (is_row && layer.lse != nullptr) {
-        const float value = simt::Load(layer.lse + QueryOf(params, kv_head, row)) * params.lse_factor;
+      if (is_row && lse_of_queries != nullptr) {
+        const float value = simt::Load(lse_of_queries + QueryOf(params, kv_head, row)) * params.lse_factor;
         lse[simt::ThreadIndex()] = value;
         is_finite = is_finite && value * 0.0f == 0.0f;
       }

@@ -24,10 +24,10 @@ struct PlainScoreKernel {
  private:
   CHUNKKV_DEVICE static void ScoreToken(const Params& params, const ScoreItem& item, int64_t token) {
     const ScoreLayer& layer = params.layers[item.layer];
-    PlainLogits plain(params);
+    const PlainLogits plain;
     float score = 0;
     for (int32_t row = 0; row < RowCount(params); row += PlainLogits::kRows) {
-      if (!plain.Stage(params, layer, item.kv_head, row)) {
+      if (!plain.Stage(params, layer, item.kv_head, row, layer.lse)) {
         ReportFailure(params.failure, layer.order, 0, layer.layer, FailureKind::kNonFinite);
       }
       if (token >= params.token_count) continue;

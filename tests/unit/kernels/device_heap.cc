@@ -9,7 +9,8 @@ namespace {
 class HostHeap final : public DeviceHeap {
  public:
   MemoryPlace Place() const override { return {}; }
-  void* Allocate(size_t bytes) override { return ::operator new(bytes, kAlignment); }
+  // Holds NaNs, so that what a kernel reads before it writes it shows.
+  void* Allocate(size_t bytes) override { return std::memset(::operator new(bytes, kAlignment), 0xff, bytes); }
   void Free(void* memory) override { ::operator delete(memory, kAlignment); }
   void CopyIn(void* device, const void* host, size_t bytes) override { std::memcpy(device, host, bytes); }
   void CopyOut(void* host, const void* device, size_t bytes) override { std::memcpy(host, device, bytes); }
