@@ -19,8 +19,11 @@ LOCAL_ACCESS = re.compile(r"^(?:LDL|STL)\b")
 
 @dataclasses.dataclass
 class Kernel:
-    """One kernel for one architecture. Shared memory is the static part, from sm_90 on with the driver's 1,024 bytes; what a
-    launch asks for is not in the code."""
+    """One kernel for one architecture.
+
+    Shared memory is the static part, from sm_90 on with the driver's 1,024 bytes: what a launch asks for is not in the
+    code.
+    """
 
     name: str
     architecture: str
