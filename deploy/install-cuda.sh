@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gives the build a CUDA compiler where the machine has none: puts NVIDIA's wheels from PyPI (280 MB unpacked) together
-# into a toolkit in a folder of its own. Needs python3 with venv, no GPU, no root. Quiet and quick when it is there already.
+# into a toolkit in a folder of its own. Needs python3 with venv, no GPU, no root. Quick when it is there already.
 #   deploy/install-cuda.sh [FOLDER]
 #     FOLDER    where to put it: .cuda of the repository by default, where the build looks; of another one it has to be
 #               told: cmake -DCHUNKKV_CUDA_TOOLKIT=FOLDER
@@ -31,7 +31,7 @@ is_recent() {
   version=$("$1" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\),.*/\1/p')
   [[ -n $version ]] && printf '12.8\n%s\n' "$version" | sort --version-sort --check=quiet
 }
-for nvcc in "$(type -P nvcc || true)" "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvcc}" /usr/local/cuda/bin/nvcc; do
+for nvcc in "$(type -P nvcc || true)" "${CUDA_HOME:-}/bin/nvcc" "${CUDA_PATH:-}/bin/nvcc" /usr/local/cuda/bin/nvcc; do
   if [[ -x $nvcc ]] && is_recent "$nvcc"; then
     echo "install-cuda: nothing to do, the installed toolkit is used: $nvcc" >&2
     exit

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs, builds and runs every test: GoogleTest through CTest, then pytest.
 #   tests/run.sh [--preset NAME] [--with-torch]
-#     --preset NAME    a CMake preset: release (default), dev, asan, tsan. Sanitizer presets run the C++ tests without
-#                      those labelled release_only, and the command line's
+#     --preset NAME    a CMake preset: release (default), dev, cuda, asan, tsan. Sanitizer presets run the C++ tests
+#                      without those labelled release_only, and the command line's
 #     --with-torch     installs torch, transformers and kvpress first (6 GB, 2 to 5 minutes); without them, tests that
 #                      need them skip
+# The kernels for GPUs are built where there is a CUDA compiler (deploy/install-cuda.sh installs one); `cuda` insists on
+# it. No test here needs a GPU.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -28,6 +30,7 @@ step "build ($preset)"
 log=build/$preset/build.log
 mkdir -p "build/$preset"
 cmake --preset "$preset" >"$log" 2>&1 || { tail -n 30 "$log" >&2; fail "configuring"; }
+sed -n 's/^-- CUDA: /CUDA: /p' "$log" >&2
 cmake --build --preset "$preset" -j2 >"$log" 2>&1 || { grep -E 'error|FAILED|warning' "$log" | tail -n 40 >&2 || true; fail "building (see $log)"; }
 
 step "C++ tests ($preset)"
@@ -43,6 +46,7 @@ ctest "${ctest_options[@]}" >"$summary" 2>&1 || { grep -vE '^ *[0-9]+/[0-9]+ .*P
 tail -n 12 "$summary"
 
 export CHUNKKV_SERVER=$PWD/build/$preset/service/chunkkv-server CHUNKKV_CLI=$PWD/build/$preset/client/cli/chunkkv
+export CHUNKKV_KERNEL_REPORT=$PWD/build/$preset/kernels/cuda/chunkkv_cuda.kernels.json
 case $preset in
   asan | tsan)
     step "command line ($preset)"

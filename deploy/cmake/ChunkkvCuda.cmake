@@ -1,7 +1,7 @@
 # The CUDA compiler, where there is one. The project's language is C++; CUDA joins it here or not at all.
 #
-#   CHUNKKV_CUDA                AUTO (default): the kernels are built where a compiler is found, but not under sanitizers,
-#                               which nvcc's code has none of. ON: anything else is an error. OFF: none is looked for.
+#   CHUNKKV_CUDA                AUTO (default): the kernels are built where a compiler is found, except under sanitizers.
+#                               ON: they are built, or configuring fails. OFF: no compiler is looked for.
 #   CHUNKKV_CUDA_TOOLKIT        folder of a toolkit that deploy/install-cuda.sh put together; looked at last
 #   CHUNKKV_CUDA_ARCHITECTURES  what the kernels are compiled for, as CMake's CUDA_ARCHITECTURES
 #
@@ -17,8 +17,8 @@ set(CHUNKKV_CUDA_ARCHITECTURES "80-real;90-real;100-real;100-virtual" CACHE STRI
 # The first nvcc that is recent enough, in the order of deploy/install-cuda.sh; empty where there is none.
 function(chunkkv_find_nvcc result)
   find_program(on_path nvcc NO_CACHE)
-  foreach(nvcc "${CMAKE_CUDA_COMPILER}" "$ENV{CUDACXX}" "${on_path}" "$ENV{CUDA_HOME}/bin/nvcc" "$ENV{CUDA_PATH}/bin/nvcc"
-               /usr/local/cuda/bin/nvcc "${CHUNKKV_CUDA_TOOLKIT}/bin/nvcc")
+  foreach(nvcc "${CMAKE_CUDA_COMPILER}" "$ENV{CUDACXX}" "${on_path}" "$ENV{CUDA_HOME}/bin/nvcc"
+               "$ENV{CUDA_PATH}/bin/nvcc" /usr/local/cuda/bin/nvcc "${CHUNKKV_CUDA_TOOLKIT}/bin/nvcc")
     if(NOT EXISTS "${nvcc}")
       continue()
     endif()
@@ -36,7 +36,7 @@ set(CHUNKKV_HAS_CUDA_COMPILER FALSE)
 if(CHUNKKV_CUDA STREQUAL "AUTO" AND CHUNKKV_SANITIZE)
   message(STATUS "CUDA: off under sanitizers")
 elseif(CHUNKKV_CUDA AND CHUNKKV_SANITIZE)
-  message(FATAL_ERROR "CHUNKKV_CUDA is ON, which does not go with CHUNKKV_SANITIZE.")
+  message(FATAL_ERROR "CHUNKKV_CUDA is ON, which does not go with CHUNKKV_SANITIZE: nvcc instruments nothing.")
 elseif(CHUNKKV_CUDA STREQUAL "AUTO" OR CHUNKKV_CUDA)
   chunkkv_find_nvcc(nvcc)
   if(nvcc)
@@ -44,8 +44,8 @@ elseif(CHUNKKV_CUDA STREQUAL "AUTO" OR CHUNKKV_CUDA)
   elseif(CHUNKKV_CUDA STREQUAL "AUTO")
     message(STATUS "CUDA: no compiler found, the kernels for GPUs are not built (deploy/install-cuda.sh installs one)")
   else()
-    message(FATAL_ERROR "CHUNKKV_CUDA is ON and no nvcc of CUDA 12.8 or later was found on PATH, in CUDA_HOME, CUDA_PATH, "
-                        "/usr/local/cuda or ${CHUNKKV_CUDA_TOOLKIT}. deploy/install-cuda.sh installs one.")
+    message(FATAL_ERROR "CHUNKKV_CUDA is ON and no nvcc of CUDA 12.8 or later was found on PATH, in CUDA_HOME, "
+                        "CUDA_PATH, /usr/local/cuda or ${CHUNKKV_CUDA_TOOLKIT}. deploy/install-cuda.sh installs one.")
   endif()
 endif()
 if(NOT CHUNKKV_HAS_CUDA_COMPILER)

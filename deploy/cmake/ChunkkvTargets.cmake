@@ -25,11 +25,17 @@ endif()
 
 option(CHUNKKV_WERROR "Treat warnings as errors" OFF)
 
-# nvcc hands the same warnings to g++, which compiles its host code; its own front end warns of device code.
+# nvcc hands warnings to g++, which compiles its host code; its own front end warns of device code. Kernels may call
+# constexpr functions of the host.
 function(chunkkv_compile_settings target)
-  target_compile_options(${target} PRIVATE
-    $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;$<$<BOOL:${CHUNKKV_WERROR}>:-Werror>>
-    $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra$<$<BOOL:${CHUNKKV_WERROR}>:,-Werror$<SEMICOLON>-Werror=all-warnings>>)
+  set(for_cxx -Wall -Wextra)
+  set(for_cuda --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra)
+  if(CHUNKKV_WERROR)
+    list(APPEND for_cxx -Werror)
+    list(APPEND for_cuda -Xcompiler=-Werror -Werror=all-warnings)
+  endif()
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${for_cxx}>"
+                                           "$<$<COMPILE_LANGUAGE:CUDA>:${for_cuda}>")
 endfunction()
 
 # chunkkv_library(<name> SOURCES ... [PUBLIC <libs>] [PRIVATE <libs>] [INCLUDES <dirs>])

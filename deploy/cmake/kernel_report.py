@@ -19,7 +19,11 @@ LOCAL_ACCESS = re.compile(r"^(?:LDL|STL)\b")
 
 @dataclasses.dataclass
 class Kernel:
-    """One kernel for one architecture. Shared memory is the static part; what a launch asks for is not in the code."""
+    """One kernel for one architecture.
+
+    Shared memory is the static part, from sm_90 on with the driver's 1,024 bytes: what a launch asks for is not in the
+    code.
+    """
 
     name: str
     architecture: str
@@ -32,7 +36,8 @@ class Kernel:
     @property
     def spill_bytes(self) -> int:
         """Bytes that its loads and stores of local memory name: spilled registers, and arrays not in registers."""
-        return sum(count * access_bytes(opcode) for opcode, count in self.instructions.items() if LOCAL_ACCESS.match(opcode))
+        local = {opcode: count for opcode, count in self.instructions.items() if LOCAL_ACCESS.match(opcode)}
+        return sum(count * access_bytes(opcode) for opcode, count in local.items())
 
 
 def access_bytes(opcode: str) -> int:
@@ -105,8 +110,7 @@ def main() -> None:
                              stdout=subprocess.PIPE, check=True).stdout
     kernels = parse(listing)
     demangle(kernels)
-    rows = [{**dataclasses.asdict(kernel), "spill_bytes": kernel.spill_bytes} for kernel in kernels]
-    pathlib.Path(f"{arguments.output}.json").write_text(json.dumps(rows, indent=1))
+    pathlib.Path(f"{arguments.output}.json").write_text(json.dumps([vars(kernel) for kernel in kernels], indent=1))
     pathlib.Path(f"{arguments.output}.txt").write_text(table(kernels))
     print(table(kernels), end="")
 

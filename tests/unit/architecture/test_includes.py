@@ -17,7 +17,12 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 # Module -> modules it may include, besides itself. A module is the longest prefix of a path that stands here.
 ALLOWED = {
     "kernels/include": set(),
-    "kernels": {"kernels/include"},
+    "kernels": {"kernels/common", "kernels/include"},  # any other folder in it
+    "kernels/common": {"kernels/include"},
+    "kernels/plan": {"kernels/include"},
+    "kernels/cpu": {"kernels/common", "kernels/include"},
+    "kernels/simt": {"kernels/common"},
+    "kernels/cuda": {"kernels/simt", "kernels/common", "kernels/include"},
     "service/base": {"kernels/include"},
     "service/memory": {"service/base", "kernels/include"},
     "service/format": {"service/memory", "service/base", "kernels/include"},
@@ -39,20 +44,29 @@ ALLOWED = {
     "client/cpp/include": {"service/format", "kernels/include"},
     "client/tune": {"service/format", "service/base", "kernels/include"},
     "client": {"client/cpp/include", "client/tune", "service/format", "service/base", "kernels/include", "proto"},
-    "tests": None,  # anything
+    # Anything; those that may use CUDA itself apart.
+    "tests": None,
+    "tests/bench": None,
+    "tests/gpu": None,
 }
+TESTS = {"tests", "tests/bench", "tests/gpu"}
+CUDA = r"^(cuda|cub/|thrust/|cooperative_groups)"
 
 # Libraries that only some modules may include.
 RESTRICTED = {
-    r"^(grpc|grpcpp)/": {"service/rpc", "client", "tests"},
-    r"^google/protobuf/": {"service/rpc", "client", "tests"},
-    r"^chunkkv/v1/": {"service/rpc", "client", "tests"},
-    r"^hwy/": {"kernels", "tests"},
-    r"^(cuda|cub/|thrust/|cooperative_groups)": {"kernels", "tests"},
-    r"^nccl": {"service/transfer", "tests"},
+    r"^(grpc|grpcpp)/": {"service/rpc", "client"} | TESTS,
+    r"^google/protobuf/": {"service/rpc", "client"} | TESTS,
+    r"^chunkkv/v1/": {"service/rpc", "client"} | TESTS,
+    r"^hwy/": {"kernels/cpu"} | TESTS,
+    CUDA: {"kernels/cuda", "tests/bench", "tests/gpu"},
+    r"^nccl": {"service/transfer"} | TESTS,
     r"^absl/synchronization/": set(),
 }
-RESTRICTED_FILES = {r"^(grpc|grpcpp)/": {"service/server.cc"}, r"^chunkkv/v1/": {"service/server.cc"}}
+RESTRICTED_FILES = {
+    r"^(grpc|grpcpp)/": {"service/server.cc"},
+    r"^chunkkv/v1/": {"service/server.cc"},
+    CUDA: {"kernels/simt/device.h"},
+}
 
 
 def module_of(path: str) -> str | None:
@@ -107,6 +121,17 @@ def test_every_include_is_an_allowed_edge():
         ("service/session/put_session.cc", "grpcpp/grpcpp.h"),
         ("service/session/put_session.cc", "chunkkv/v1/put.pb.h"),
         ("kernels/cpu/score.cc", "service/base/executor.h"),
+        ("kernels/cpu/score.cc", "kernels/cuda/rows.h"),
+        ("kernels/reference/score.cc", "kernels/cpu/score.h"),
+        ("kernels/reference/score.cc", "kernels/cuda/rows.h"),
+        ("kernels/cpu/score.cc", "cuda_runtime.h"),
+        ("kernels/include/chunkkv/kernels/cuda.h", "cuda_runtime.h"),
+        ("kernels/cuda/score_kernel.h", "hwy/highway.h"),
+        ("kernels/simt/simt.h", "cuda_fp16.h"),
+        ("kernels/simt/simt.h", "kernels/cuda/rows.h"),
+        ("service/session/put_session.cc", "kernels/cuda/rows.h"),
+        ("service/session/put_session.cc", "kernels/simt/simt.h"),
+        ("tests/unit/kernels/rotation_test.cc", "cuda_runtime.h"),
         ("client/cpp/include/chunkkv/client/client.h", "grpcpp/channel.h"),
         ("client/cli/put.cc", "service/store/entry_store.h"),
         ("client/tune/agreement_meter.cc", "client/cli/prompt_file.h"),
@@ -115,6 +140,22 @@ def test_every_include_is_an_allowed_edge():
 )
 def test_a_forbidden_edge_is_found(relative, included):
     assert violations(relative, [included])
+
+
+@pytest.mark.parametrize(
+    "relative, included",
+    [
+        ("kernels/simt/device.h", "cuda_fp16.h"),
+        ("kernels/cuda/score_kernel.h", "kernels/simt/simt.h"),
+        ("kernels/cuda/cuda_compactor.cc", "kernels/common/run.h"),
+        ("kernels/cuda/cuda_compactor.cc", "cuda_runtime.h"),
+        ("tests/gpu/wrappers_test.cu", "cuda_runtime.h"),
+        ("tests/bench/kernels/bench.cc", "grpcpp/grpcpp.h"),
+        ("tests/unit/simt/grid_test.cc", "kernels/simt/emulation/grid.h"),
+    ],
+)
+def test_an_allowed_edge_is_not_found(relative, included):
+    assert not violations(relative, [included])
 
 
 def test_top_level_holds_only_the_known_folders():
