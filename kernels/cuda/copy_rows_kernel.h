@@ -75,7 +75,7 @@ template <typename Unit>
 struct ScatterKernel {
   using Params = CopyRowsParams;
   static constexpr int kThreads = CopyRows<Unit>::kThreads;
-  static constexpr int kMinBlocksPerSm = 4;
+  static constexpr int kMinBlocksPerSm = 3;
   static size_t SharedBytes(const Params&) { return 0; }
   CHUNKKV_DEVICE static void Run(const Params& params) { CopyRows<Unit>::template Run<false>(params); }
 };

@@ -17,7 +17,7 @@ struct ScoreKernel {
   using Tile = MmaTile<Element, kSteps>;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = kWarps * simt::kWarpSize;
-  static constexpr int kMinBlocksPerSm = 3;
+  static constexpr int kMinBlocksPerSm = kSteps <= 4 ? 4 : 3;
   static constexpr int kFragments = FragmentsOf(kSteps);  // of 16 tokens, that a warp holds at once
   static constexpr int kTileTokens = ScoreTileTokens(kSteps);
   static constexpr int kRowsAtOnce = kScoreRowsAtOnce;
