@@ -49,7 +49,8 @@ CopyRowsTask TaskOf(const Copy<Byte>& copy, int32_t unit_bytes) {
   task.unit_count = task.is_empty ? 1 : static_cast<int32_t>(copy.RowBytes() / unit_bytes);
   task.by_row = MakeFastDivisor(static_cast<uint32_t>(task.unit_count));
   task.by_head = MakeFastDivisor(static_cast<uint32_t>(std::max<int64_t>(1, copy.HeadBytes() / unit_bytes)));
-  task.item_tokens = static_cast<int32_t>(std::clamp<int64_t>(kItemBytes / std::max<int64_t>(1, copy.RowBytes()), 1, kMostItemRows));
+  task.item_tokens =
+      static_cast<int32_t>(std::clamp<int64_t>(kItemBytes / std::max<int64_t>(1, copy.RowBytes()), 1, kMostItemRows));
   return task;
 }
 

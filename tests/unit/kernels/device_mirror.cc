@@ -1,12 +1,13 @@
 #include "tests/unit/kernels/device_mirror.h"
 
+#include <cstdlib>
 #include <iterator>
 #include <utility>
 
 namespace chunkkv::testing {
 
 DeviceMirror::~DeviceMirror() {
-  for (const auto& [host, range] : ranges_) heap_.Free(range.device);
+  for (const auto& [host, range] : ranges_) memory_.Free(range.device);
 }
 
 const void* DeviceMirror::Mirror(const void* host, size_t bytes) {
@@ -17,15 +18,19 @@ const void* DeviceMirror::Mirror(const void* host, size_t bytes) {
     const auto& [first, range] = *std::prev(after);
     if (begin + bytes <= first + range.bytes) return static_cast<std::byte*>(range.device) + (begin - first);
   }
-  void* device = heap_.Allocate(bytes);
-  heap_.CopyIn(device, host, bytes);
+  void* device = memory_.Allocate(bytes).value();
+  Copy(device, host, bytes);
   const auto [at, is_new] = ranges_.try_emplace(begin, Range{bytes, device});
-  if (!is_new) heap_.Free(std::exchange(at->second, Range{bytes, device}).device);
+  if (!is_new) memory_.Free(std::exchange(at->second, Range{bytes, device}).device);
   return device;
 }
 
+void DeviceMirror::Copy(void* to, const void* from, size_t bytes) {
+  if (!memory_.CopyAsync(to, from, bytes, stream_).ok() || !memory_.Synchronize(stream_).ok()) std::abort();
+}
+
 void DeviceMirror::CopyBack() {
-  for (const Output& output : outputs_) heap_.CopyOut(output.host, output.device, output.bytes);
+  for (const Output& output : outputs_) Copy(output.host, output.device, output.bytes);
 }
 
 }  // namespace chunkkv::testing

@@ -5,14 +5,15 @@
 #include <map>
 #include <vector>
 
-#include "tests/unit/kernels/device_heap.h"
+#include "chunkkv/kernels/device_memory.h"
 
 namespace chunkkv::testing {
 
 // Copies of ranges of the host's memory on a device. Ranges that lie in one that is mirrored already share its copy.
+// Aborts where the device fails.
 class DeviceMirror {
  public:
-  explicit DeviceMirror(DeviceHeap& heap) : heap_(heap) {}
+  DeviceMirror(DeviceMemory& memory, void* stream) : memory_(memory), stream_(stream) {}
   ~DeviceMirror();
   DeviceMirror(const DeviceMirror&) = delete;
   DeviceMirror& operator=(const DeviceMirror&) = delete;
@@ -44,8 +45,10 @@ class DeviceMirror {
     size_t bytes;
   };
   const void* Mirror(const void* host, size_t bytes);
+  void Copy(void* to, const void* from, size_t bytes);
 
-  DeviceHeap& heap_;
+  DeviceMemory& memory_;
+  void* stream_;
   std::map<const std::byte*, Range> ranges_;  // by their first byte on the host
   std::vector<Output> outputs_;
 };

@@ -2,8 +2,10 @@
 
 #include <hwy/highway.h>
 
+#include "chunkkv/kernels/staging.h"
 #include "kernels/cuda/cuda_compactor.h"
 #include "kernels/cuda/emulated_launcher.h"
+#include "tests/support/host_device_memory.h"
 #include "tests/unit/kernels/staged_compactor.h"
 
 namespace chunkkv::testing {
@@ -19,6 +21,7 @@ std::vector<std::string> HostImplementationNames() {
 std::vector<std::string> ImplementationNames() {
   std::vector<std::string> names = HostImplementationNames();
   names.push_back("cuda_emulated");
+  names.push_back("staged_emulated");
   return names;
 }
 
@@ -31,8 +34,12 @@ void PerImplementation::SetUp() {
   hwy::GetChosenTarget().Update(targets);
   if (GetParam() == "reference") {
     compactor_ = MakeReferenceCompactor();
+  } else if (GetParam() == "staged_emulated") {
+    compactor_ = MakeStagingCompactor(cuda::MakeCompactor(cuda::MakeEmulatedLauncher()),
+                                      std::make_unique<HostDeviceMemory>(), MakeCpuCompactor());
   } else if (GetParam() == "cuda_emulated") {
-    compactor_ = MakeStagedCompactor(cuda::MakeCompactor(cuda::MakeEmulatedLauncher()), MakeHostHeap());
+    compactor_ =
+        MakeStagedCompactor(cuda::MakeCompactor(cuda::MakeEmulatedLauncher()), std::make_unique<HostDeviceMemory>());
   } else {
     compactor_ = MakeCpuCompactor();
   }

@@ -12,7 +12,7 @@
 namespace chunkkv::testing {
 
 // "reference", "cpu" (the machine's best instruction set), "cpu_sse4", "cpu_baseline" (the least of the build),
-// "cuda_emulated" (the GPU's kernels on the host).
+// "cuda_emulated" (the GPU's kernels on the host), "staged_emulated" (the host with a GPU's help, likewise).
 std::vector<std::string> ImplementationNames();
 // Those that run on the caller's memory.
 std::vector<std::string> HostImplementationNames();

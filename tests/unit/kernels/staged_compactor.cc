@@ -24,7 +24,8 @@ size_t RowsBytes(const BasicRowsView<Byte>& rows) {
 // Tasks of a batch with their addresses on the device.
 class StagedBatch {
  public:
-  StagedBatch(const Plan& plan, const Batch& batch, DeviceHeap& heap) : plan_(plan), heap_(heap), mirror_(heap) {
+  StagedBatch(const Plan& plan, const Batch& batch, DeviceMemory& memory, void* stream)
+      : plan_(plan), memory_(memory), mirror_(memory, stream) {
     // Caches first: smaller views may lie in them.
     for (const ScatterTask& task : batch.scatter) scatter_.push_back(Staged(task));
     for (const ScoreTask& task : batch.score) score_.push_back(Staged(task));
@@ -41,7 +42,7 @@ class StagedBatch {
   BasicRowsView<Byte> StagedRows(BasicRowsView<Byte> rows) {
     const size_t bytes = RowsBytes(rows);
     rows.data = bytes == 0 ? rows.data : mirror_.In(rows.data, bytes);
-    rows.place = heap_.Place();
+    rows.place = memory_.Place();
     if (rows.IsPaged()) {
       const int64_t blocks = (rows.token_count + rows.block_token_count - 1) / rows.block_token_count;
       rows.block_ids = mirror_.In(rows.block_ids, blocks * sizeof(int32_t));
@@ -51,7 +52,7 @@ class StagedBatch {
 
   DenseView StagedDense(DenseView view, int64_t elements) {
     view.data = mirror_.In(view.data, elements * DTypeSize(view.dtype));
-    view.place = heap_.Place();
+    view.place = memory_.Place();
     return view;
   }
 
@@ -113,7 +114,7 @@ class StagedBatch {
   }
 
   const Plan& plan_;
-  DeviceHeap& heap_;
+  DeviceMemory& memory_;
   DeviceMirror mirror_;
   std::vector<ScoreTask> score_;
   std::vector<SelectTask> select_;
@@ -125,8 +126,9 @@ class StagedBatch {
 
 class StagedCompactor final : public Compactor {
  public:
-  StagedCompactor(std::unique_ptr<Compactor> device, std::unique_ptr<DeviceHeap> heap)
-      : heap_(std::move(heap)), device_(std::move(device)) {}
+  StagedCompactor(std::unique_ptr<Compactor> device, std::unique_ptr<DeviceMemory> memory)
+      : memory_(std::move(memory)), device_(std::move(device)), stream_(memory_->CreateStream().value()) {}
+  ~StagedCompactor() override { memory_->DestroyStream(stream_); }
 
   std::string_view Name() const override { return device_->Name(); }
 
@@ -139,32 +141,35 @@ class StagedCompactor final : public Compactor {
     const size_t bytes = WorkspaceBytes(plan, batch);
     if (absl::Status status = CheckHostBatch(plan, batch, workspace, bytes); !status.ok()) return status;
     if (!context.status.ok()) return absl::OkStatus();
-    StagedBatch staged(plan, batch, *heap_);
-    auto* memory = static_cast<std::byte*>(heap_->Allocate(bytes));
-    ExecutionContext on_device = context;
-    on_device.failure = static_cast<uint64_t*>(heap_->AllocatePinned(sizeof(uint64_t)));
-    *on_device.failure = ~uint64_t{0};
-    absl::Status refused = device_->Enqueue(plan, staged.batch(), absl::MakeSpan(memory, bytes), on_device);
+    StagedBatch staged(plan, batch, *memory_, stream_);
+    auto* on_device = static_cast<std::byte*>(memory_->Allocate(bytes).value());
+    ExecutionContext inner = context;
+    inner.stream = stream_;
+    inner.failure = static_cast<uint64_t*>(memory_->AllocatePinned(sizeof(uint64_t)).value());
+    *inner.failure = ~uint64_t{0};
+    absl::Status refused = device_->Enqueue(plan, staged.batch(), absl::MakeSpan(on_device, bytes), inner);
     if (refused.ok()) {
-      context.status = device_->Wait(on_device);
+      context.status = device_->Wait(inner);
       staged.CopyBack();
     }
-    heap_->FreePinned(on_device.failure);
-    heap_->Free(memory);
+    memory_->FreePinned(inner.failure);
+    memory_->Free(on_device);
     return refused;
   }
 
   absl::Status Wait(ExecutionContext& context) const override { return TakeStatus(context); }
 
  private:
-  std::unique_ptr<DeviceHeap> heap_;
+  std::unique_ptr<DeviceMemory> memory_;
   std::unique_ptr<Compactor> device_;
+  void* stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<Compactor> MakeStagedCompactor(std::unique_ptr<Compactor> device, std::unique_ptr<DeviceHeap> heap) {
-  return std::make_unique<StagedCompactor>(std::move(device), std::move(heap));
+std::unique_ptr<Compactor> MakeStagedCompactor(std::unique_ptr<Compactor> device,
+                                               std::unique_ptr<DeviceMemory> memory) {
+  return std::make_unique<StagedCompactor>(std::move(device), std::move(memory));
 }
 
 }  // namespace chunkkv::testing

@@ -98,7 +98,8 @@ struct ExecutionContext {
   void* stream = nullptr;  // cudaStream_t
   // Pinned host memory that the device can write: where kernels leave the first failure for Wait. All ones: none.
   uint64_t* failure = nullptr;
-  // At most so many blocks of a kernel at a time, and with them multiprocessors, for an engine that shares the GPU; 0: all.
+  // At most so many blocks of a kernel at a time, and with them multiprocessors, for an engine that shares the GPU; 0:
+  // all.
   int32_t max_sm_count = 0;
   // First failure of what was enqueued; implementations set it, Wait returns and clears it.
   absl::Status status;
