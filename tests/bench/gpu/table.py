@@ -53,10 +53,20 @@ def _row(figure):
     terms = ", ".join(f"{name} {value:.4g}" for name, value in figure.limit_terms.items() if value is not None)
     limit = "" if figure.limit_ms is None else f"{figure.limit_ms:.4g}" + (f" ({terms})" if terms else "")
     share = "" if figure.share is None else f"{figure.share:.0%}"
-    rate = "" if line.bytes is None or not line.is_steady else f"{line.bytes_per_s / 1e9:.0f}"
     peers = "; ".join(_peer(figure, name, peer) for name, peer in sorted(figure.peers.items()))
     verdicts = "; ".join(f"{verdict.text} {MARKS[verdict.met]}" for verdict in figure.verdicts)
-    return f"| {line.name} | {_time(line)} | {limit} | {share} | {rate} | {peers} | {verdicts} |"
+    return f"| {line.name} | {_time(line)} | {limit} | {share} | {_gigabytes(figure)} | {peers} | {verdicts} |"
+
+
+def _gigabytes(figure):
+    """Of whole requests also the KV before compaction over their time."""
+    line = figure.line
+    if not line.is_steady:
+        return ""
+    moved = [] if line.bytes is None else [f"{line.bytes_per_s / 1e9:.0f}"]
+    if line.bench in ("G4", "P1"):
+        moved.append(f"effective {figure.shape.kv_bytes / line.median_ms / 1e6:.0f}")
+    return ", ".join(moved)
 
 
 def _lone_row(peer):

@@ -36,9 +36,9 @@ def verdicts_of(shape, line, share, peers):
     if (least := least_share(shape)) is not None:
         if shape.bench == "request":
             times = None if share is None else 1 / share
-            found.append(_verdict(f"<= {1 / least:.4g}x the limit", times, "{:.2f}x", lambda value: value <= 1 / least))
+            found.append(_verdict(f"<= {1 / least:.4g}x the limit", times, "{:.3f}x", lambda value: value <= 1 / least))
         else:
-            found.append(_verdict(f">= {least:.0%} of the limit", share, "{:.0%}", lambda value: value >= least))
+            found.append(_verdict(f">= {least:.0%} of the limit", share, "{:.1%}", lambda value: value >= least))
     if shape.bench == "select":
         found.append(_verdict(f"<= {1e3 * SELECT_MS:.0f} us", line.median_ms, None, lambda value: value <= SELECT_MS))
     for peer, least_times in _peer_times(shape).items():

@@ -177,5 +177,16 @@ def test_paged_rows_are_the_prompts_rows():
     assert torch.equal(vectorised.gather_paged(blocks, block_ids, positions), rows_at(keys, positions))
 
 
+def test_on_a_gpu_products_of_bf16_are_summed_in_float32():
+    """The branch that no CPU takes, on tensors without contents."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    with FakeTensorMode():
+        queries, keys = (torch.empty(3, tokens, 4, 16, dtype=torch.bfloat16, device="cuda") for tokens in (8, 160))
+        for lse in (None, torch.empty(3, 8, 4, device="cuda")):
+            positions, kept, _ = vectorised.compact(queries, keys, keys, lse, room=40, chunk_length=10, reuse=2)
+            assert vectorised.score(queries, keys.transpose(1, 2), lse).dtype == torch.float32
+            assert positions.shape == (3, 48) and kept.shape == (3, 48, 4, 16) and kept.is_cuda
+
+
 def test_topk_and_sort_give_the_best_in_order():
     assert topk_sort(torch.tensor([[3.0, 9, 1, 7], [4.0, 0, 5, 2]]), 2).tolist() == [[1, 3], [0, 2]]
