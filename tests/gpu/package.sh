@@ -66,7 +66,8 @@ bundle_libraries() {  # FILE: copies what it needs beside it
 for name in "${names[@]}"; do
   mapfile -t found < <(find "$build" -name "$name" -not -path '*/CMakeFiles/*' \( -type f -o -type l \))
   ((${#found[@]} == 1)) || fail "$build has ${#found[@]} files named $name, not one"
-  [[ $(readelf -d "${found[0]}") == *"(RPATH)"*"\$ORIGIN/../lib"* ]] || fail "$name does not look for its libraries in ../lib"
+  [[ $(readelf -d "${found[0]}") == *"(RPATH)"*"\$ORIGIN/../lib"* ]] ||
+    fail "$name does not look for its libraries in ../lib"
   folder=bin
   [[ $name != lib*.so ]] || folder=lib
   cp -L "${found[0]}" "$out/$folder/$name"

@@ -63,7 +63,8 @@ run_step() {
   fi
 }
 
-run_within() {  # SECONDS KIND COMMAND...: sets code; 124 or 137 where the limit ended it, left_behind where nothing could
+# run_within SECONDS KIND COMMAND...: sets code: 124 or 137 where the limit ended it, left_behind where nothing could
+run_within() {
   local limit=$1 kind=$2 output=$log
   shift 2
   [[ $kind != lines ]] || output=$lines

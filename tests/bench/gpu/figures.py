@@ -45,7 +45,7 @@ def rates_of(measured):
 
 
 def figures_of(measured):
-    """Figures in the order of benches and shapes. A limit that a line states itself holds; else the roofline says it."""
+    """Figures in the order of benches and shapes. A line's own limit holds; else the roofline's."""
     rates, benches = rates_of(measured), list(BENCHES)
     found = [_figure(line, parse_shape(line.name), measured, rates) for line in measured.figures()]
     return sorted(found, key=lambda figure: (benches.index(figure.shape.bench), figure.shape.model_name,

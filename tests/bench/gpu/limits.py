@@ -4,7 +4,8 @@
 
 Prints the machine, then one JSON object a limit: device_copy (bytes read and written), matmul (bf16, square, with the
 clock of the multiprocessors under that load), host_copy (device to pinned host memory); and product/<model>/<window>,
-a library's batched product in the shape of scoring, which is no limit: its logits go through memory.
+a library's batched product in the shape of scoring, which is no limit: its logits go through memory. What the device
+refuses is named on standard error; then the status is 1.
 """
 
 import argparse
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from gpu.lines import LIMIT, Line, print_line
+from gpu.lines import LIMIT, Line, first_line, print_line, print_lines
 from gpu.machine import describe, query
 from gpu.shapes import MODELS
 from gpu.timing import time_repeats
@@ -34,13 +35,17 @@ class Sizes:
     window: int = 32
 
 
-def measure(device, sizes, seconds=SECONDS):
-    """Yields the limits as Lines."""
-    yield device_copy(device, sizes.copy_bytes, seconds)
-    yield matmul(device, sizes.square, seconds)
-    for name in MODELS:
-        yield product(device, name, sizes, seconds)
-    yield host_copy(device, sizes.host_bytes, seconds)
+def measure(device, sizes, seconds):
+    """Yields the limits as Lines, and texts of what the device refused."""
+    bodies = {"device_copy": lambda: device_copy(device, sizes.copy_bytes, seconds),
+              "matmul": lambda: matmul(device, sizes.square, seconds),
+              **{f"product of {name}": lambda name=name: product(device, name, sizes, seconds) for name in MODELS},
+              "host_copy": lambda: host_copy(device, sizes.host_bytes, seconds)}
+    for name, body in bodies.items():
+        try:
+            yield body()
+        except RuntimeError as error:
+            yield f"{name}: {first_line(error)}"
 
 
 def device_copy(device, size_bytes, seconds):
@@ -102,9 +107,8 @@ def main(arguments=None):
     parser.add_argument("--device", default="cuda", help="a torch device (default: %(default)s)")
     options = parser.parse_args(arguments)
     print_line(describe(options.device))
-    for line in measure(options.device, Sizes()):
-        print_line(line)
+    return print_lines(measure(options.device, Sizes(), SECONDS))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -73,6 +73,22 @@ def print_line(line):
     print(json.dumps(fields), file=sys.stdout, flush=True)
 
 
+def print_lines(found):
+    """Writes each Line of `found`, and texts of what was left out to standard error. 1 if there were any, else 0."""
+    status = 0
+    for each in found:
+        if isinstance(each, Line):
+            print_line(each)
+        else:
+            print("left out:", each, file=sys.stderr, flush=True)
+            status = 1
+    return status
+
+
+def first_line(error):
+    return str(error).strip().split("\n")[0]
+
+
 def read_lines(path):
     """The Measured of a file. A line that is no measurement is left out, as a killed program leaves half a line."""
     measured, seen = Measured(), set()

@@ -16,7 +16,7 @@ def describe(device):
     properties = torch.cuda.get_device_properties(device)
     driver = query("driver_version", f"GPU-{properties.uuid}")
     return {**found, "name": properties.name, "multiprocessors": properties.multi_processor_count,
-            "memory_bytes": properties.total_memory, "cuda": torch.version.cuda, **({"driver": driver} if driver else {})}
+            "memory_bytes": properties.total_memory, "driver": driver or "unknown", "cuda": torch.version.cuda}
 
 
 def describe_briefly():

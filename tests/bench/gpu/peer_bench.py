@@ -3,7 +3,7 @@
     python peer_bench.py [--like lines.jsonl] [--device cuda] [--deadline 120] >> lines.jsonl
 
 --like takes the names of the figures in a file; without it, or where it has none, those of `DEFAULT_NAMES`. Prints one
-JSON object a figure as soon as it is measured (lines.py). Figures that the deadline, the device's memory or a dtype
+JSON object a figure as soon as it is measured (lines.py). Figures that the deadline, the device or a dtype
 leaves out are named on standard error; then the status is 1.
 """
 
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from gpu.lines import Line, print_line, read_lines
+from gpu.lines import Line, first_line, print_lines, read_lines
 from gpu.peers import kvpress_steps, vectorised
 from gpu.peers.selection import topk_sort
 from gpu.prompt import BLOCK_TOKENS, TORCH_DTYPES, make_prompt, paged
@@ -114,7 +114,8 @@ def full_copy(shape, prompts):
 PEERS = {"score_lse": {"vectorised": scoring}, "score_chunk": {"vectorised": scoring},
          "score_two_pass": {"vectorised": scoring}, "select": {"topk_sort": choosing_chunks, "vectorised": choosing},
          "gather": {"index_select": gathering}, "request": {"vectorised": whole_request, "kvpress": kvpress_request},
-         "request_no_lse": {"vectorised": whole_request, "kvpress": kvpress_request}, "to_host": {"full_copy": full_copy}}
+         "request_no_lse": {"vectorised": whole_request, "kvpress": kvpress_request},
+         "to_host": {"full_copy": full_copy}}
 """By bench and peer: what makes of a shape and Prompts the work to time. Errors: Skip."""
 
 
@@ -140,8 +141,8 @@ def measure(jobs, device, deadline, seconds=SECONDS):
             yield Line(BENCHES[shape.bench], str(shape), timing.median_ms, timing.spread, timing.repeats, peer=peer)
         except Skip as reason:
             yield f"{peer}, {shape}: {reason}"
-        except torch.OutOfMemoryError:
-            yield f"{peer}, {shape}: the device's memory is too small"
+        except RuntimeError as error:  # out of memory, say
+            yield f"{peer}, {shape}: {first_line(error)}"
         body = None
 
 
@@ -152,16 +153,9 @@ def main(arguments=None):
     parser.add_argument("--deadline", type=float, default=120, help="seconds after which no figure is begun")
     options = parser.parse_args(arguments)
     figures = read_lines(options.like).figures() if options.like and options.like.exists() else []
-    left_out = False
+    jobs = jobs_of([line.name for line in figures] or DEFAULT_NAMES)
     with torch.inference_mode():
-        jobs = jobs_of([line.name for line in figures] or DEFAULT_NAMES)
-        for found in measure(jobs, options.device, time.monotonic() + options.deadline):
-            if isinstance(found, Line):
-                print_line(found)
-            else:
-                print("left out:", found, file=sys.stderr, flush=True)
-                left_out = True
-    return int(left_out)
+        return print_lines(measure(jobs, options.device, time.monotonic() + options.deadline))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 def plot(title, figures):
     """An SVG; figures without a limit, and refused ones, are not in it."""
     shown = [figure for figure in figures if figure.share is not None]
-    farthest = max((1 / figure.share * ratio for figure in shown for ratio in [1.0, *figure.ratios.values()]), default=1)
+    times = [ratio / figure.share for figure in shown for ratio in (1.0, *figure.ratios.values())]
+    farthest = max(times, default=1)
     last = next((tick for tick in TICKS if tick >= farthest), 10 ** math.ceil(math.log10(farthest)))
     drawing = Drawing(WIDTH, TOP + ROW * len(shown) + BELOW, title)
     drawing.text(20, 26, title, 15, font_weight=700)
@@ -38,7 +39,8 @@ def _row(drawing, figure, y, last):
     if target is not None:
         drawing.line(_x(1 / target, last), y - 8, _x(1 / target, last), y + 8, INK, 2)
     for name, ratio in figure.ratios.items():
-        drawing.dot(_x(times * ratio, last), y, 5, PEERS.get(name, OTHER_PEER), f"{name}: {times * ratio:.1f}x the limit")
+        colour, of_peer = PEERS.get(name, OTHER_PEER), times * ratio
+        drawing.dot(_x(of_peer, last), y, 5, colour, f"{name}: {of_peer:.1f}x the limit")
     drawing.dot(_x(times, last), y, 5, KERNELS, f"ChunkKV: {times:.2f}x the limit")
 
 

@@ -4,6 +4,11 @@ from gpu.figures import lone_peers
 from gpu.shapes import BENCHES
 
 TARGETS = {"G1": "scoring", "G2": "selecting", "G3": "gathering", "G4": "whole requests", "P1": "to pinned host memory"}
+LEGEND = """\
+Figures are medians of repeats; ± is the middle half of the repeats over the median, and above 10 % a figure is refused,
+with all that would follow from it. A limit is what this machine can do, measured in the same run; its terms are in ms,
+and scoring counts with its largest. A peer's ratio is its time over the kernels'. GB/s: bytes moved over time;
+effective: the KV before compaction over time."""
 HEAD = ["| figure | ms | limit ms (terms) | of the limit | GB/s | peers | target |", "|---|---|---|---|---|---|---|"]
 MARKS = {True: "met", False: "**missed**", None: "not judged"}
 
@@ -14,9 +19,7 @@ def table(measured, figures, plot_name):
     more = ", ".join(f"{name} {machine[name]}" for name in ("driver", "torch", "cuda") if name in machine)
     lines = [f"# {machine['name']}, {machine['date']}", "",
              *([more, ""] if more else []),
-             "Figures are medians of repeats; ± is the middle half of the repeats over the median, and above 10 % a figure",
-             "is refused, with all that would follow from it. A limit is what this machine can do, measured in the same",
-             "run; its terms are in ms, and scoring counts with its largest. A peer's ratio is its time over ours.", "",
+             LEGEND, "",
              f"![Times the limit]({plot_name})" if figures else "Nothing was measured.", ""]
     lines += _limits(measured)
     for bench in dict.fromkeys(BENCHES.values()):

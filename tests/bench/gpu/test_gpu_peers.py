@@ -34,7 +34,7 @@ def one_thread():
 
 
 def golden_case(name):
-    """queries [N, w, H, D], keys and values [N, L, Hkv, D], the arguments, and the positions that kvpress kept [N, B]."""
+    """queries [N, w, H, D], keys and values [N, L, Hkv, D], the arguments, the positions that kvpress kept [N, B]."""
     layers, _, _ = read_input(GOLDEN / f"{name}.in.safetensors")
     kept, metadata = safetensors_file.read(GOLDEN / f"{name}.kept.safetensors")
     tensors = (torch.from_numpy(np.stack([getattr(layer, field) for layer in layers])) for field in ("q", "k", "v"))

@@ -28,9 +28,12 @@ def time_repeats(body, device, seconds, least=5):
     """Timing of body(), which is run once to warm up, then for about `seconds`, and `least` times at least."""
     _milliseconds(body, device, 1)
     first = _milliseconds(body, device, 1)
-    runs = max(1, min(MOST_RUNS, round(SHORTEST_MS / first))) if first < SHORTEST_MS else 1
+    runs = max(1, min(MOST_RUNS, round(SHORTEST_MS / first)))
     repeats = max(least, min(MOST_REPEATS, int(1e3 * seconds / (first * runs))))
-    return timing_of([_milliseconds(body, device, runs) / runs for _ in range(repeats)])
+    timed = [first] if runs == 1 else []
+    while len(timed) < repeats:
+        timed.append(_milliseconds(body, device, runs) / runs)
+    return timing_of(timed)
 
 
 def _milliseconds(body, device, runs):

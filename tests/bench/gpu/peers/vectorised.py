@@ -111,9 +111,10 @@ def gather_paged(blocks, block_ids, positions):
 
 
 def compact(queries, keys, values, lse, room, chunk_length, reuse=1, head_major=False, pool=1):
-    """Positions [N, room + window], kept keys and kept values: of rows [N, L, Hkv, D], or head_major, and dense as they.
+    """Positions int64 [N, room + window], and kept keys and values, laid out as they are.
 
-    The first layer of each `reuse` chooses for its group.
+    keys, values: [N, L, Hkv, D], or [N, Hkv, L, D] where head_major, dense; queries and lse as in score. The first of
+    `reuse` layers chooses for its group.
     """
     by_head = keys if head_major else keys.transpose(1, 2)
     scores = score(queries[::reuse], by_head[::reuse], None if lse is None else lse[::reuse])
