@@ -11,7 +11,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}
-export CHUNKKV_SOURCE_DIR=$here PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+export CHUNKKV_SOURCE_DIR=$here PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUTF8=1 LC_NUMERIC=C
 
 vectors='Implementations/KvpressVectorsTest.*/cuda*'
 small="$vectors:Implementations/CompactionVectorsTest.*/cuda*:Implementations/CompactorRefusal.*/cuda*"
@@ -29,7 +29,7 @@ steps() {  # calls "$@" NAME SECONDS KIND COMMAND... for each step
   "$@" limits 30 lines "$python" $benchmark/limits.py
   local bench
   for bench in G1 G2 G3 G4 P1; do
-    "$@" "bench_$bench" 20 lines stdbuf -oL bin/gpu_bench --only $bench
+    "$@" "bench_$bench" 22 lines stdbuf -oL bin/gpu_bench --only $bench
   done
   "$@" peers 100 lines "$python" $benchmark/peer_bench.py --like "$out/lines.jsonl" --deadline 80
   "$@" report 15 program "$python" $benchmark/report.py "$out/lines.jsonl" --out "$out"

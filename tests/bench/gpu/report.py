@@ -37,8 +37,9 @@ def write(source, out):
     figures = figures_of(measured)
     folder = out / folder_name(measured.machine)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(table(measured, figures, PLOT_NAME))
-    (folder / PLOT_NAME).write_text(plot(f"{measured.machine['name']}, {measured.machine['date']}", figures))
+    (folder / "report.md").write_text(table(measured, figures, PLOT_NAME), encoding="utf-8")
+    title = f"{measured.machine['name']}, {measured.machine['date']}"
+    (folder / PLOT_NAME).write_text(plot(title, figures), encoding="utf-8")
     (folder / "lines.jsonl").write_bytes(source.read_bytes())
     return folder, bool(figures) and not measured.unreadable
 
@@ -53,7 +54,7 @@ def main(arguments=None):
     except OSError as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
-    print((folder / "report.md").read_text())
+    print((folder / "report.md").read_text(encoding="utf-8"))
     print(f"written to {folder}")
     return 0 if is_whole else 1
 

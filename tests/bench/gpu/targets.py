@@ -32,22 +32,18 @@ def least_share(shape):
 
 def verdicts_of(shape, line, share, peers):
     """Verdicts on one figure. share: of the limit, None where unknown; peers: {name: times as long}, of steady ones."""
-    found = []
-    if (least := least_share(shape)) is not None:
-        if shape.bench == "request":
-            times = None if share is None else 1 / share
-            found.append(_verdict(f"<= {1 / least:.4g}x the limit", times, "{:.3f}x", lambda value: value <= 1 / least))
-        else:
-            found.append(_verdict(f">= {least:.0%} of the limit", share, "{:.1%}", lambda value: value >= least))
+    found, least = [], least_share(shape)
+    if shape.bench == "request" and least is not None:
+        found.append(_at_most("{:.4g}x the limit", 1 / least, None if share is None else 1 / share, "{:.3f}x"))
+    elif least is not None:
+        found.append(_at_least("{:.0%} of the limit", least, share, "{:.1%}"))
     if shape.bench == "select":
-        found.append(_verdict(f"<= {1e3 * SELECT_MS:.0f} us", line.median_ms, None, lambda value: value <= SELECT_MS))
-    for peer, least_times in _peer_times(shape).items():
-        found.append(_verdict(f">= {least_times}x {peer}", peers.get(peer), "{:.1f}x",
-                              lambda value, least_times=least_times: value >= least_times))
+        found.append(_at_most("{:g} us", 1e3 * SELECT_MS, 1e3 * line.median_ms, "{:.1f}"))
+    found += [_at_least("{}x " + peer, times, peers.get(peer), "{:.1f}x")
+              for peer, times in _peer_times(shape).items()]
     if shape.bench == "request":
         scratch = None if line.scratch_bytes is None else line.scratch_bytes / shape.kv_bytes
-        found.append(_verdict(f"scratch <= {SCRATCH_SHARE:.0%} of the KV", scratch, "{:.2%}",
-                              lambda value: value <= SCRATCH_SHARE))
+        found.append(_at_most("{:.0%} of the KV as scratch", SCRATCH_SHARE, scratch, "{:.2%}"))
     return found
 
 
@@ -61,7 +57,14 @@ def _peer_times(shape):
     return {**vectorised, "kvpress": KVPRESS_TIMES}
 
 
+def _at_least(target, least, value, form):
+    return _verdict(">= " + target.format(least), value, form, value is not None and value >= least)
+
+
+def _at_most(target, most, value, form):
+    return _verdict("<= " + target.format(most), value, form, value is not None and value <= most)
+
+
 def _verdict(text, value, form, is_met):
-    if value is None:
-        return Verdict(text, None)
-    return Verdict(f"{text} ({form.format(value)})" if form else text, is_met(value))
+    """value: what was measured; None where it was not."""
+    return Verdict(text, None) if value is None else Verdict(f"{text} ({form.format(value)})", is_met)
