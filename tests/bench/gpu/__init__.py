@@ -1,0 +1,1 @@
+"""What a GPU benchmark needs beside the kernels: limits, peers, the report."""

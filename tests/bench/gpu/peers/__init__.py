@@ -1,0 +1,1 @@
+"""What people use today, in PyTorch: the same work as a compaction, on any device."""
