@@ -70,7 +70,7 @@ struct Word<8> {
 };
 
 template <typename To, typename From>
-CHUNKKV_DEVICE To SameBits(const From& from) {
+CHUNKKV_DEVICE To SameBits(From from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;
   memcpy(&to, &from, sizeof to);
