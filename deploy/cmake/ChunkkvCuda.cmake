@@ -33,11 +33,13 @@ function(chunkkv_find_nvcc result)
 endfunction()
 
 set(CHUNKKV_HAS_CUDA_COMPILER FALSE)
-if(CHUNKKV_CUDA STREQUAL "AUTO" AND CHUNKKV_SANITIZE)
-  message(STATUS "CUDA: off under sanitizers")
-elseif(CHUNKKV_CUDA AND CHUNKKV_SANITIZE)
+if(NOT CHUNKKV_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "CHUNKKV_CUDA is ${CHUNKKV_CUDA}: it may be AUTO, ON or OFF.")
+elseif(CHUNKKV_CUDA STREQUAL "ON" AND CHUNKKV_SANITIZE)
   message(FATAL_ERROR "CHUNKKV_CUDA is ON, which does not go with CHUNKKV_SANITIZE: nvcc instruments nothing.")
-elseif(CHUNKKV_CUDA STREQUAL "AUTO" OR CHUNKKV_CUDA)
+elseif(CHUNKKV_CUDA STREQUAL "AUTO" AND CHUNKKV_SANITIZE)
+  message(STATUS "CUDA: off under sanitizers")
+elseif(NOT CHUNKKV_CUDA STREQUAL "OFF")
   chunkkv_find_nvcc(nvcc)
   if(nvcc)
     set(CHUNKKV_HAS_CUDA_COMPILER TRUE)
@@ -66,7 +68,7 @@ message(STATUS "CUDA: kernels by ${CMAKE_CUDA_COMPILER} for ${CMAKE_CUDA_ARCHITE
 
 # cuobjdump reads machine code of all earlier versions; it may be absent.
 get_filename_component(toolkit_bin ${CMAKE_CUDA_COMPILER} DIRECTORY)
-find_program(CHUNKKV_CUOBJDUMP cuobjdump HINTS ${toolkit_bin})
+find_program(CHUNKKV_CUOBJDUMP cuobjdump HINTS ${toolkit_bin} NO_CACHE)
 find_package(Python3 COMPONENTS Interpreter QUIET)
 set(CHUNKKV_KERNEL_REPORT ${CMAKE_CURRENT_LIST_DIR}/kernel_report.py)
 
