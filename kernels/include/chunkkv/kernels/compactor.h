@@ -79,11 +79,11 @@ struct ScatterTask {
 };
 
 struct Batch {
-  absl::Span<const ScoreTask> score;
-  absl::Span<const SelectTask> select;
-  absl::Span<const GatherTask> gather;
-  absl::Span<const RotateTask> rotate;
-  absl::Span<const ScatterTask> scatter;
+  absl::Span<const ScoreTask> score = {};
+  absl::Span<const SelectTask> select = {};
+  absl::Span<const GatherTask> gather = {};
+  absl::Span<const RotateTask> rotate = {};
+  absl::Span<const ScatterTask> scatter = {};
 };
 
 // Where a batch runs. On a CPU: `run_parallel(count, body)` calls body(i) for i in [0, count), on any threads, and
