@@ -1,10 +1,11 @@
 // What a device's help changes for the host beside its results (conformance): what happens when it fails, and what it
 // keeps.
+#include "chunkkv/kernels/staging.h"
+
 #include <gtest/gtest.h>
 
 #include <thread>
 
-#include "chunkkv/kernels/staging.h"
 #include "chunkkv/kernels/status.h"
 #include "kernels/cuda/cuda_compactor.h"
 #include "kernels/cuda/emulated_launcher.h"
@@ -20,8 +21,8 @@ class StagingTest : public ::testing::Test {
   StagingTest() {
     auto memory = std::make_unique<HostDeviceMemory>();
     memory_ = memory.get();
-    compactor_ = MakeStagingCompactor(cuda::MakeCompactor(cuda::MakeEmulatedLauncher()), std::move(memory),
-                                      MakeCpuCompactor());
+    compactor_ =
+        MakeStagingCompactor(cuda::MakeCompactor(cuda::MakeEmulatedLauncher()), std::move(memory), MakeCpuCompactor());
   }
 
   static PromptOptions ThreeLayers() {

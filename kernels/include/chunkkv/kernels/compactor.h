@@ -32,6 +32,7 @@ struct ScoreTask {
   DenseView attention;            // kAttention: probabilities [H, w', L]
   DenseView token_scores_in;      // kTokenScores: [P]
   float* token_scores = nullptr;  // out: [P], unpooled
+  RowsView key_scales = {};       // of fp8 keys: f32 [L, Hkv, 1], a key is scale * element; strides of 0 share a scale
 };
 
 // Kept positions of one reuse group.
