@@ -19,7 +19,7 @@ struct ScoreKernel {
   static constexpr bool kHasScales = !std::is_same_v<Element, Key>;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = kWarps * simt::kWarpSize;
-  static constexpr int kMinBlocksPerSm = kSteps <= 4 ? 4 : 3;
+  static constexpr int kMinBlocksPerSm = kSteps <= 4 && !kHasScales ? 4 : 3;
   static constexpr int kFragments = FragmentsOf(kSteps);  // of 16 tokens, that a warp holds at once
   static constexpr int kTileTokens = ScoreTileTokens(kSteps);
   static constexpr int kRowsAtOnce = kScoreRowsAtOnce;
