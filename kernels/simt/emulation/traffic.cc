@@ -1,6 +1,7 @@
 #include "kernels/simt/emulation/traffic.h"
 
 #include <unordered_set>
+#include <utility>
 
 namespace chunkkv::simt::emulation {
 namespace {
@@ -20,18 +21,19 @@ Traffic::Sectors Traffic::Total(const Instructions& instructions, AddressRange r
   const uintptr_t begin = reinterpret_cast<uintptr_t>(range.begin) / kSectorBytes;
   const uintptr_t end = begin + range.bytes / kSectorBytes + (range.bytes % kSectorBytes != 0);
   Sectors total;
-  std::unordered_set<uintptr_t> distinct;
+  std::unordered_set<uintptr_t> of_grid;
+  int64_t grid = 0;
   for (const auto& [instruction, sectors] : instructions) {
+    if (std::exchange(grid, std::get<0>(instruction)) != std::get<0>(instruction)) of_grid.clear();
     int64_t in_range = 0;
     for (const uintptr_t sector : sectors) {
       if (sector < begin || sector >= end) continue;
       ++in_range;
-      distinct.insert(sector);
+      total.distinct += of_grid.insert(sector).second;
     }
     total.requested += in_range;
     total.requests += in_range > 0;
   }
-  total.distinct = static_cast<int64_t>(distinct.size());
   return total;
 }
 

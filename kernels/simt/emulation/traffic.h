@@ -23,7 +23,7 @@ class Traffic {
  public:
   struct Sectors {
     int64_t requested = 0;  // by warp instructions: what L1 and L2 see
-    int64_t distinct = 0;   // of all grids: the least that device memory sees
+    int64_t distinct = 0;   // by each grid: the least that device memory sees, where no grid finds sectors of another's
     int64_t requests = 0;   // warp instructions
   };
 

@@ -61,7 +61,7 @@ TEST(EmulationTrafficTest, EveryGridRequestsAnew) {
         {1, 32, 0}, 1, [] { simt::Load(memory + simt::Lane()); }, &traffic);
   }
   EXPECT_EQ(traffic.Loads().requested, 8);
-  EXPECT_EQ(traffic.Loads().distinct, 4);
+  EXPECT_EQ(traffic.Loads().distinct, 8);
   EXPECT_EQ(traffic.Loads().requests, 2);
 }
 
