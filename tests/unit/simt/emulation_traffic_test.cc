@@ -43,6 +43,17 @@ TEST(EmulationTrafficTest, SectorsReadAgainAreRequestedAgain) {
   EXPECT_EQ(traffic.Loads().requests, 3 * 5);
 }
 
+TEST(EmulationTrafficTest, AccessesAtDifferentPlacesAreDifferentInstructions) {
+  simt::emulation::Traffic traffic;
+  const auto kernel = [] {
+    if (simt::Lane() < 16) simt::Load(memory + simt::Lane());
+    simt::Load(memory + 100);  // by all lanes at once, whether or not they were there before
+  };
+  simt::emulation::RunGrid({1, 32, 0}, 1, kernel, &traffic);
+  EXPECT_EQ(traffic.Loads().requested, 2 + 1);
+  EXPECT_EQ(traffic.Loads().requests, 2);
+}
+
 TEST(EmulationTrafficTest, CopiesThatAreValidAreLoads) {
   simt::emulation::Traffic traffic;
   simt::emulation::RunGrid(
