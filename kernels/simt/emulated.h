@@ -14,9 +14,6 @@
 #define CHUNKKV_DEVICE inline
 #define CHUNKKV_HOST_DEVICE
 #define CHUNKKV_UNROLL
-// Where the function that has it as a default argument was called.
-#define CHUNKKV_SITE \
-  emulation::Site { __builtin_FILE(), __builtin_LINE() }
 
 namespace chunkkv::simt {
 
@@ -27,8 +24,8 @@ inline int BlockCount() { return emulation::CurrentBlock().count; }
 inline int Lane() { return ThreadIndex() % kWarpSize; }
 inline int Warp() { return ThreadIndex() / kWarpSize; }
 
-inline void SyncBlock(emulation::Site site = CHUNKKV_SITE) { emulation::WaitForBlock(site); }
-inline void SyncWarp(emulation::Site site = CHUNKKV_SITE) { emulation::Exchange(site, nullptr, 0, nullptr); }
+inline void SyncBlock(emulation::Site site = emulation::Site::Here()) { emulation::WaitForBlock(site); }
+inline void SyncWarp(emulation::Site site = emulation::Site::Here()) { emulation::Exchange(site, nullptr, 0, nullptr); }
 
 namespace internal {
 
@@ -42,18 +39,18 @@ T FromLane(T value, int lane, emulation::Site site) {
 }  // namespace internal
 
 template <typename T>
-T Shuffle(T value, int lane, emulation::Site site = CHUNKKV_SITE) {
+T Shuffle(T value, int lane, emulation::Site site = emulation::Site::Here()) {
   return internal::FromLane(value, lane % kWarpSize, site);
 }
 template <typename T>
-T ShuffleXor(T value, int mask, emulation::Site site = CHUNKKV_SITE) {
+T ShuffleXor(T value, int mask, emulation::Site site = emulation::Site::Here()) {
   return internal::FromLane(value, Lane() ^ mask, site);
 }
 template <typename T>
-T ShuffleUp(T value, int delta, emulation::Site site = CHUNKKV_SITE) {
+T ShuffleUp(T value, int delta, emulation::Site site = emulation::Site::Here()) {
   return internal::FromLane(value, Lane() < delta ? Lane() : Lane() - delta, site);
 }
-inline uint32_t Ballot(bool predicate, emulation::Site site = CHUNKKV_SITE) {
+inline uint32_t Ballot(bool predicate, emulation::Site site = emulation::Site::Here()) {
   const std::byte* all = emulation::Exchange(site, &predicate, sizeof predicate, nullptr);
   uint32_t mask = 0;
   for (int lane = 0; lane < kWarpSize; ++lane) mask |= static_cast<uint32_t>(all[lane]) << lane;
@@ -73,23 +70,23 @@ inline void MinGlobal(uint64_t* address, uint64_t value) {
 }
 
 template <typename T>
-T Load(const T* address, emulation::Site site = CHUNKKV_SITE) {
+T Load(const T* address, emulation::Site site = emulation::Site::Here()) {
   emulation::RecordAccess(site, emulation::Access::kLoad, address, sizeof(T));
   T value;
   std::memcpy(&value, address, sizeof value);
   return value;
 }
 template <typename T>
-T Stream(const T* address, emulation::Site site = CHUNKKV_SITE) {
+T Stream(const T* address, emulation::Site site = emulation::Site::Here()) {
   return Load(address, site);
 }
 template <typename T>
-void Store(T* address, const T& value, emulation::Site site = CHUNKKV_SITE) {
+void Store(T* address, const T& value, emulation::Site site = emulation::Site::Here()) {
   emulation::RecordAccess(site, emulation::Access::kStore, address, sizeof(T));
   std::memcpy(address, &value, sizeof value);
 }
 
-inline void CopyAsync(void* to_shared, const void* from, bool valid, emulation::Site site = CHUNKKV_SITE) {
+inline void CopyAsync(void* to_shared, const void* from, bool valid, emulation::Site site = emulation::Site::Here()) {
   emulation::StartCopy(site, to_shared, from, valid);
 }
 inline void CommitCopies() { emulation::CommitCopies(); }
@@ -99,7 +96,8 @@ void WaitForCopies() {
 }
 
 template <typename Element>
-void Mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, emulation::Site site = CHUNKKV_SITE) {
+void Mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
+         emulation::Site site = emulation::Site::Here()) {
   constexpr auto kMultiply = std::is_same_v<Element, F16> ? emulation::MultiplyF16 : emulation::MultiplyBF16;
   const emulation::MmaOperands mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
   const std::byte* product = emulation::Exchange(site, &mine, sizeof mine, kMultiply);

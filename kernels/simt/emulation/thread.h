@@ -12,6 +12,9 @@ struct Site {
   const char* file;
   int line;
   bool operator==(const Site&) const = default;
+
+  // Of the call of the function that has this as its default argument.
+  static constexpr Site Here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
 };
 
 enum class Access : uint8_t { kLoad, kStore };
