@@ -47,6 +47,10 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
       ->envname("CHUNKKV_THREADS");
+  app.add_option("--device", server.device,
+                 "Where puts are compacted: cpu, cuda or cuda:N, or auto: the first GPU where there is one")
+      ->capture_default_str()
+      ->envname("CHUNKKV_DEVICE");
   app.add_option("--profiles", server.profiles_folder,
                  "Folder of reuse profiles, made by `chunkkv tune`, that puts may name")
       ->type_name("FOLDER")

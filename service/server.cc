@@ -13,7 +13,7 @@
 #include <thread>
 #include <utility>
 
-#include "chunkkv/kernels/compactor.h"
+#include "chunkkv/kernels/compaction_device.h"
 #include "chunkkv/kernels/status.h"
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
@@ -62,10 +62,10 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
 // Members are destroyed from the last to the first: executors run out before what their tasks work with is gone.
 class Server::Impl {
  public:
-  Impl(const ServerOptions& options, ProfileTable profiles, const Clock& clock)
+  Impl(const ServerOptions& options, CompactionDevice device, ProfileTable profiles, const Clock& clock)
       : options_(options),
         store_(options.store, clock),
-        compactor_(MakeCpuCompactor()),
+        device_(std::move(device)),
         streams_(options.rpc.max_streams),
         profiles_(std::move(profiles)),
         upkeep_(store_, sessions_, request_executor_, timers_, options.scrub_bytes_per_second),
@@ -76,7 +76,8 @@ class Server::Impl {
                  .session_limits = SessionLimitsOf(options),
                  .store_options = options.store,
                  .store = store_,
-                 .compactor = *compactor_,
+                 .device = device_,
+                 .compactor = *device_.compactor,
                  .compaction_executor = compaction_executor_,
                  .request_executor = request_executor_,
                  .clock = clock,
@@ -153,7 +154,7 @@ class Server::Impl {
  private:
   const ServerOptions options_;
   EntryStore store_;
-  const std::unique_ptr<Compactor> compactor_;
+  const CompactionDevice device_;
   rpc::StreamSlots streams_;
   rpc::SessionTable sessions_;
   ScoreRecorder recorder_;
@@ -179,7 +180,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!options.profiles_folder.empty()) {
     CHUNKKV_ASSIGN_OR_RETURN(profiles, ProfileTable::Load(options.profiles_folder));
   }
-  auto impl = std::make_unique<Impl>(options, std::move(profiles), clock);
+  CHUNKKV_ASSIGN_OR_RETURN(CompactionDevice device, OpenCompactionDevice(options.device));
+  auto impl = std::make_unique<Impl>(options, std::move(device), std::move(profiles), clock);
   CHUNKKV_RETURN_IF_ERROR(impl->Listen());
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }

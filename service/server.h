@@ -19,6 +19,7 @@ struct ServerOptions {
   bool insecure_listen = false;           // allows other addresses than loopback, without TLS
   bool reflection = true;
   int32_t thread_count = 0;  // of each executor; 0: the machine's cores
+  std::string device = "auto";  // where puts are compacted: auto, cpu, cuda or cuda:N
   int64_t grace_ms = 10'000;
   std::string profiles_folder;  // measured reuse profiles, *.json; empty: none
   int64_t scrub_bytes_per_second = int64_t{16} << 20;  // 0: none
@@ -31,7 +32,7 @@ class Server {
  public:
   // Listens and serves when it returns. `clock` must outlive the server.
   // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN), UNAVAILABLE (CANNOT_LISTEN), and those
-  // of ProfileTable::Load.
+  // of ProfileTable::Load and OpenCompactionDevice.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, const Clock& clock);
   // As Shutdown.
   ~Server();

@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "chunkkv/kernels/compaction_device.h"
 #include "chunkkv/kernels/compactor.h"
 #include "chunkkv/kernels/status.h"
 #include "client/cli/command.h"
@@ -20,7 +21,7 @@ struct CompactOptions {
   std::string in;
   std::string out;
   std::string positions = "original";
-  std::string implementation = "cpu";
+  std::string device = "auto";
   SpecOptions spec;
 };
 
@@ -36,7 +37,10 @@ absl::Status RunCompact(const CompactOptions& options, bool json) {
   CHUNKKV_ASSIGN_OR_RETURN(const PromptFile file, PromptFile::Open(options.in));
   CHUNKKV_ASSIGN_OR_RETURN(const CompactionSpec spec, options.spec.Spec(AttentionLayerCount(file.layout()),
                                                                         file.chunk_starts(), StatedFingerprint(file)));
-  const auto compactor = options.implementation == "reference" ? MakeReferenceCompactor() : MakeCpuCompactor();
+  CompactionDevice device{"reference", "reference", 0, MakeReferenceCompactor()};
+  if (options.device != device.kind) {
+    CHUNKKV_ASSIGN_OR_RETURN(device, OpenCompactionDevice(options.device));
+  }
   CompactedPrompt compacted;
   {
     Progress progress("compacting", 1000);
@@ -44,13 +48,14 @@ absl::Status RunCompact(const CompactOptions& options, bool json) {
         compacted,
         CompactPromptFile(file, spec,
                           {.position_mode = *mode,
-                           .compactor = compactor.get(),
+                           .compactor = device.compactor.get(),
                            .on_progress = [&](int64_t done, int64_t total) { progress.Set(1000 * done / total); }}));
   }
   CHUNKKV_RETURN_IF_ERROR(WriteRecord(options.out, compacted.header, compacted.body_span()));
   if (json) {
     nlohmann::json entry = EntryJson(compacted.header, /*with_positions=*/false);
     entry["out"] = options.out;
+    entry["device"] = device.kind;
     entry["body_bytes"] = compacted.header.BodyBytes();
     PrintJson(entry);
     return absl::OkStatus();
@@ -71,8 +76,8 @@ void AddCompactCommand(CLI::App& app, Command& command) {
   compact->add_option("--out", options->out, "record to write")->required();
   options->spec.AddTo(*compact);
   compact->add_option("--positions", options->positions, "original or contiguous (needs metadata rope) [original]");
-  compact->add_option("--implementation", options->implementation, "cpu or reference [cpu]")
-      ->check(CLI::IsMember({"cpu", "reference"}));
+  compact->add_option("--device", options->device,
+                      "auto (a GPU where there is one), cpu, cuda, cuda:N, or reference: plain loops [auto]");
   compact->add_flag("--json", command.json, "print JSON");
   compact->footer(
       "Examples:\n"

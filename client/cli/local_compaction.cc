@@ -78,7 +78,7 @@ class LocalCompaction {
       tasks.push_back(ScoreTaskOf(file_, plan_, layers_[index], index, scores_[index].data(), views));
     }
     if (tasks.empty()) return absl::OkStatus();
-    return RunBatch({.score = tasks, .select = {}, .gather = {}, .rotate = {}});
+    return RunBatch({.score = tasks});
   }
 
   absl::Status Select(int32_t group, int64_t budget) {
@@ -93,7 +93,7 @@ class LocalCompaction {
     std::vector<double> masses(scores.size());
     positions_[group].resize(budget);
     const SelectTask task{group, budget, scores, positions_[group].data(), masses.empty() ? nullptr : masses.data()};
-    CHUNKKV_RETURN_IF_ERROR(RunBatch({.score = {}, .select = {&task, 1}, .gather = {}, .rotate = {}}));
+    CHUNKKV_RETURN_IF_ERROR(RunBatch({.select = {&task, 1}}));
     for (size_t i = 0; i < scored.size(); ++i) masses_[scored[i]] = masses[i];
     return absl::OkStatus();
   }
@@ -170,7 +170,7 @@ class LocalCompaction {
              kept, &rope, destination});
       }
     }
-    CHUNKKV_RETURN_IF_ERROR(RunBatch({.score = {}, .select = {}, .gather = gathers, .rotate = rotations}));
+    CHUNKKV_RETURN_IF_ERROR(RunBatch({.gather = gathers, .rotate = rotations}));
     for (int32_t index = reuse.first_layer; index < reuse.first_layer + reuse.layer_count; ++index) {
       for (const char* name : {"k", "v", "q", "attention"}) {
         if (const SafetensorsTensor* tensor = file_.Find(layers_[index], name)) file_.Release(*tensor);

@@ -37,7 +37,7 @@ absl::Status Score(const PromptFile& file, const ScoringPlan& scoring, tune::Bat
     if (!scoring.plan.NeedsScores() || scoring.plan.KeepsEverything()) continue;
     FileViews views(file);
     const ScoreTask task = ScoreTaskOf(file, scoring.plan, layer, static_cast<int32_t>(index), scores.data(), views);
-    CHUNKKV_RETURN_IF_ERROR(scorer.Run(scoring.plan, {.score = {&task, 1}, .select = {}, .gather = {}, .rotate = {}}));
+    CHUNKKV_RETURN_IF_ERROR(scorer.Run(scoring.plan, {.score = {&task, 1}}));
     for (const char* name : {"k", "q", "attention"}) {
       if (const SafetensorsTensor* tensor = file.Find(layer, name)) file.Release(*tensor);
     }

@@ -116,7 +116,7 @@ absl::StatusOr<AgreementMeter::Choices> AgreementMeter::Choose(const RecordedPro
     const absl::Span<const float* const> run(scores.data() + first, run_length);
     tasks.push_back({0, plan.budget, run, choices[first].data(), nullptr});
   }
-  CHUNKKV_RETURN_IF_ERROR(runner_.Run(plan, {.score = {}, .select = tasks, .gather = {}, .rotate = {}}));
+  CHUNKKV_RETURN_IF_ERROR(runner_.Run(plan, {.select = tasks}));
   return choices;
 }
 

@@ -29,7 +29,7 @@ bool IsOnDevice(const MemoryPlace& place) { return place.kind == MemoryKind::kDe
 bool IsOnDevice(const Plan& plan, const ScoreTask& task) {
   if (plan.source == ScoreSource::kAttention) return IsOnDevice(task.attention.place);
   if (plan.source == ScoreSource::kTokenScores) return plan.past_length > 0 && IsOnDevice(task.token_scores_in.place);
-  return IsOnDevice(task.keys.place) || IsOnDevice(task.queries.place);
+  return IsOnDevice(task.keys.place) || IsOnDevice(task.key_scales.place) || IsOnDevice(task.queries.place);
 }
 bool IsOnDevice(const Plan&, const GatherTask& task) { return IsOnDevice(task.source.place); }
 bool IsOnDevice(const Plan&, const RotateTask& task) { return IsOnDevice(task.source.place); }

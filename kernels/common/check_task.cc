@@ -35,6 +35,18 @@ absl::Status CheckRows(const std::string& task, const BasicRowsView<Byte>& rows)
   return absl::OkStatus();
 }
 
+absl::Status CheckScales(const AttentionShape& shape, const RowsView& scales, int64_t token_count,
+                         const std::string& task) {
+  if (IsScorable(shape.dtype)) {
+    return scales.data == nullptr ? absl::OkStatus() : BadTask(task, "key_scales beside keys that need none");
+  }
+  if (scales.dtype != DType::kF32 || scales.token_count != token_count || scales.head_count != shape.kv_head_count ||
+      scales.head_size != 1) {
+    return BadTask(task, "key_scales are not f32 [L, Hkv, 1]");
+  }
+  return CheckRows(task, scales);
+}
+
 }  // namespace
 
 absl::Status CheckTask(const Plan& plan, const ScoreTask& score, const std::string& task) {
@@ -51,13 +63,16 @@ absl::Status CheckTask(const Plan& plan, const ScoreTask& score, const std::stri
       break;
   }
   const AttentionShape& shape = plan.layers[score.layer];
-  if (!IsScorable(score.keys.dtype)) return Unimplemented("SCORING_FP8", absl::StrCat(task, ": fp8 keys"));
+  if (!IsScorable(score.keys.dtype) && !shape.has_key_scales) {
+    return Unimplemented("SCORING_FP8", absl::StrCat(task, ": fp8 keys without scales"));
+  }
   if (score.keys.token_count != plan.token_count || score.keys.head_count != shape.kv_head_count ||
       score.keys.head_size != shape.key_head_size || score.keys.dtype != shape.dtype) {
     return BadTask(task, "keys differ from the plan's shape");
   }
   if (plan.has_lse != (score.lse != nullptr)) return BadTask(task, "lse is missing, or not in the plan");
   if (absl::Status status = CheckRows(task, score.keys); !status.ok()) return status;
+  if (absl::Status status = CheckScales(shape, score.key_scales, plan.token_count, task); !status.ok()) return status;
   return CheckDense(task, score.queries);
 }
 

@@ -22,6 +22,18 @@ inline float F16ToFloat(uint16_t bits) {
 
 inline float Bf16ToFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
+// Source: OCP 8-bit Floating Point Specification. E4M3 has no Inf, and one NaN a sign.
+inline float F8E4M3ToFloat(uint8_t bits) {
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x80u) << 24;
+  const uint32_t magnitude = static_cast<uint32_t>(bits & 0x7fu) << 20;
+  // 2^120 moves the exponent's bias from 7 to 127, subnormals included.
+  float value = std::bit_cast<float>(magnitude) * 0x1p120f;
+  if ((bits & 0x7fu) == 0x7fu) value = std::bit_cast<float>(0x7fc00000u);
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | sign);
+}
+
+inline float F8E5M2ToFloat(uint8_t bits) { return F16ToFloat(static_cast<uint16_t>(bits << 8)); }
+
 // Nearest, ties to even; overflow becomes Inf, NaN stays NaN.
 inline uint16_t FloatToBf16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
@@ -43,8 +55,10 @@ inline uint16_t FloatToF16(float value) {
   return static_cast<uint16_t>(sign | ((rebiased + 0xfffu + ((rebiased >> 13) & 1u)) >> 13));
 }
 
-// Element `index` of scorable `dtype` at `data`, which need not be aligned.
+// Element `index` of `dtype` at `data`, which need not be aligned.
 inline float LoadElement(const std::byte* data, DType dtype, int64_t index) {
+  if (dtype == DType::kF8E4M3) return F8E4M3ToFloat(static_cast<uint8_t>(data[index]));
+  if (dtype == DType::kF8E5M2) return F8E5M2ToFloat(static_cast<uint8_t>(data[index]));
   if (dtype == DType::kF32) {
     float value;
     std::memcpy(&value, data + index * 4, sizeof value);
@@ -55,6 +69,7 @@ inline float LoadElement(const std::byte* data, DType dtype, int64_t index) {
   return dtype == DType::kF16 ? F16ToFloat(bits) : Bf16ToFloat(bits);
 }
 
+// Of a scorable dtype.
 inline void StoreElement(float value, std::byte* data, DType dtype, int64_t index) {
   if (dtype == DType::kF32) {
     std::memcpy(data + index * 4, &value, sizeof value);

@@ -30,7 +30,8 @@ void ToFloatOf(const std::byte* source, size_t count, float* out) {
 void ToFloatT(const std::byte* source, DType dtype, size_t count, float* out) {
   if (dtype == DType::kF32) return ToFloatOf<DType::kF32>(source, count, out);
   if (dtype == DType::kF16) return ToFloatOf<DType::kF16>(source, count, out);
-  return ToFloatOf<DType::kBF16>(source, count, out);
+  if (dtype == DType::kBF16) return ToFloatOf<DType::kBF16>(source, count, out);
+  for (size_t i = 0; i < count; ++i) out[i] = LoadElement(source, dtype, static_cast<int64_t>(i));
 }
 
 void FromFloatT(const float* source, DType dtype, size_t count, std::byte* out) {

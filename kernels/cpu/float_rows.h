@@ -1,4 +1,4 @@
-// Rows of f32, f16 and bf16 elements to float and back, vectorised. Addresses need no alignment.
+// Rows of elements to float (of any dtype) and back (to f32, f16 and bf16), vectorised. Addresses need no alignment.
 #ifndef CHUNKKV_KERNELS_CPU_FLOAT_ROWS_H_
 #define CHUNKKV_KERNELS_CPU_FLOAT_ROWS_H_
 

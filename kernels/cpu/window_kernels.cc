@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/common/half.h"
 #include "kernels/common/row_address.h"
 #include "kernels/cpu/float_rows.h"
 #include "kernels/cpu/targets.h"
@@ -56,6 +57,12 @@ int64_t LoadKeys(const KeySlice& keys, int64_t begin, int64_t head_size, float* 
   ForEachRow(keys.rows, begin, begin + count, [&](const std::byte* row, int64_t token) {
     ToFloat(row, keys.rows.dtype, head_size, key_floats + (token - begin) * head_size);
   });
+  if (keys.scales.data != nullptr) {
+    ForEachRow(keys.scales, begin, begin + count, [&](const std::byte* row, int64_t token) {
+      const float scale = LoadElement(row, DType::kF32, 0);
+      for (int64_t i = 0; i < head_size; ++i) key_floats[(token - begin) * head_size + i] *= scale;
+    });
+  }
   std::fill(key_floats + count * head_size, key_floats + kKeyBlock * head_size, 0.0f);
   PrefetchKeys(keys, begin + kKeyBlock, head_size);
   return count;

@@ -29,7 +29,8 @@ struct QueryRows {
 
 // Tokens [begin, end) of one KV head; begin is a multiple of kKeyBlock.
 struct KeySlice {
-  RowsView rows;  // from this head on: data is where its token 0, or block 0, begins; all tokens have rows
+  RowsView rows;    // from this head on: data is where its token 0, or block 0, begins; all tokens have rows
+  RowsView scales;  // of fp8 keys, likewise; data null: none
   int64_t begin = 0;
   int64_t end = 0;
   int64_t past_length = 0;

@@ -93,7 +93,7 @@ class WindowScorer {
         arrays_(plan, shape_, scratch) {}
 
   absl::Status ScoreAll() {
-    if (!HasAllRows(task_.keys)) return BadPositionStatus();
+    if (!HasAllRows(task_.keys) || !HasAllRows(task_.key_scales)) return BadPositionStatus();
     std::fill_n(task_.token_scores, plan_.past_length, 0.0f);
     for (int64_t kv_head = 0; kv_head < layer_.kv_head_count; ++kv_head) {
       for (int64_t first = 0; first < shape_.row_count; first += shape_.run_rows) {
@@ -152,7 +152,9 @@ class WindowScorer {
     const int64_t begin = slice * kSliceTokens;
     RowsView rows = task_.keys;
     rows.data += run.kv_head * rows.head_stride_bytes;
-    return {rows, begin, std::min(begin + kSliceTokens, plan_.token_count), plan_.past_length};
+    RowsView scales = task_.key_scales;
+    if (scales.data != nullptr) scales.data += run.kv_head * scales.head_stride_bytes;
+    return {rows, scales, begin, std::min(begin + kSliceTokens, plan_.token_count), plan_.past_length};
   }
 
   float* KeyFloats(size_t lane) const { return arrays_.key_floats + lane * kKeyBlock * shape_.head_size; }

@@ -79,8 +79,8 @@ class CudaCompactor final : public Compactor {
   absl::Status CheckPlaces(const Batch& batch) const {
     bool reaches = true;
     for (const ScoreTask& task : batch.score) {
-      reaches = reaches && Reaches(task.keys) && Reaches(task.queries) && Reaches(task.attention) &&
-                Reaches(task.token_scores_in);
+      reaches = reaches && Reaches(task.keys) && Reaches(task.key_scales) && Reaches(task.queries) &&
+                Reaches(task.attention) && Reaches(task.token_scores_in);
     }
     for (const GatherTask& task : batch.gather) reaches = reaches && Reaches(task.source);
     for (const RotateTask& task : batch.rotate) reaches = reaches && Reaches(task.source);

@@ -77,6 +77,11 @@ int CudaDeviceCount() {
   return count;
 }
 
+std::string CudaDeviceName(int device) {
+  cudaDeviceProp properties;
+  return cudaGetDeviceProperties(&properties, device) == cudaSuccess ? properties.name : "unknown";
+}
+
 absl::StatusOr<std::unique_ptr<Compactor>> MakeCudaCompactor(int device) {
   absl::StatusOr<std::unique_ptr<cuda::Launcher>> launcher = cuda::MakeDeviceLauncher(device);
   if (!launcher.ok()) return launcher.status();

@@ -11,10 +11,11 @@ namespace chunkkv::cuda {
 // Queries are the products' A operand, in registers for the whole run; keys are B, in two stages of shared memory that
 // are filled by asynchronous copies. A row's maximum and sum then stay in the lanes of one quad.
 // Shapes and alignment as for ScoreKernel; piece_rows is kPieceRows.
-template <typename Element, int kSteps>
+template <typename Element, int kSteps, typename Key = Element>
 struct DenominatorKernel {
   using Params = ScoreParams;
   using Tile = MmaTile<Element, kSteps>;
+  static constexpr bool kHasScales = !std::is_same_v<Element, Key>;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = kWarps * simt::kWarpSize;
   static constexpr int kMinBlocksPerSm = 2;
@@ -22,7 +23,9 @@ struct DenominatorKernel {
   static constexpr int kPieceRows = DenominatorPieceRows(kSteps);
   static constexpr int kTileTokens = 64;
   static constexpr int kTokensAtOnce = 32;
-  static size_t SharedBytes(const Params&) { return 2 * kTileTokens * Tile::kRowBytes; }
+  static size_t SharedBytes(const Params&) {
+    return 2 * kTileTokens * (Tile::kRowBytes + (kHasScales ? sizeof(float) : 0));
+  }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
     const int64_t count = ItemCount(params);
@@ -35,6 +38,8 @@ struct DenominatorKernel {
   CHUNKKV_DEVICE static std::byte* Stage(int stage) {
     return simt::SharedMemory() + stage * kTileTokens * Tile::kRowBytes;
   }
+
+  CHUNKKV_DEVICE static float* Scales(int stage) { return reinterpret_cast<float*>(Stage(2)) + stage * kTileTokens; }
 
   CHUNKKV_DEVICE static void FindDenominators(const Params& params, const ScoreItem& item) {
     const ScoreLayer& layer = params.layers[item.layer];
@@ -68,9 +73,9 @@ struct DenominatorKernel {
       for (int at = 0; at < kTileTokens; at += kTokensAtOnce) {
         // The first query of the window sees the fewest keys.
         if (tile + at + kTokensAtOnce <= VisibleEnd(params, 0) && (item.piece + 1) * kPieceRows <= RowCount(params)) {
-          AddTokens<false>(params, tile + at, first_row, Stage(stage) + at * Tile::kRowBytes, queries, sums, check);
+          AddTokens<false>(params, tile + at, first_row, stage, at, queries, sums, check);
         } else {
-          AddTokens<true>(params, tile + at, first_row, Stage(stage) + at * Tile::kRowBytes, queries, sums, check);
+          AddTokens<true>(params, tile + at, first_row, stage, at, queries, sums, check);
         }
       }
       simt::SyncBlock();
@@ -104,22 +109,35 @@ struct DenominatorKernel {
         if (address == nullptr) {
           ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
         } else {
-          address += item.kv_head * layer.keys.head_stride_bytes + column * sizeof(Element);
+          address += item.kv_head * layer.keys.head_stride_bytes + column * sizeof(Key);
         }
       }
       const bool is_valid = address != nullptr;
-      simt::CopyAsync(Tile::UnitAddress(Stage(stage), row, unit % Tile::kUnits), is_valid ? address : layer.keys.data,
-                      is_valid);
+      if constexpr (kHasScales) {
+        const simt::Words4 words = is_valid ? LoadEight<Element, Key>(address, 0) : simt::Words4{};
+        Tile::StoreUnit(Stage(stage), row, unit % Tile::kUnits, words);
+      } else {
+        simt::CopyAsync(Tile::UnitAddress(Stage(stage), row, unit % Tile::kUnits), is_valid ? address : layer.keys.data,
+                        is_valid);
+      }
+    }
+    if constexpr (kHasScales) {
+      for (int row = simt::ThreadIndex(); row < kTileTokens; row += kThreads) {
+        const bool is_token = tile + row < params.token_count;
+        Scales(stage)[row] = is_token ? KeyScale(params, layer, item.kv_head, tile + row) : 1.0f;
+      }
     }
     simt::CommitCopies();
   }
 
+  // Of stage `stage`, kTokensAtOnce tokens from its token `at` on, which is the prompt's token `first_token`.
   // kMasked: some of the tokens are not visible to some rows, or some rows are padding.
   template <bool kMasked>
-  CHUNKKV_DEVICE static void AddTokens(const Params& params, int64_t first_token, int32_t first_row, std::byte* keys,
+  CHUNKKV_DEVICE static void AddTokens(const Params& params, int64_t first_token, int32_t first_row, int stage, int at,
                                        const typename Tile::Rows (&queries)[kFragments][2],
                                        MaxSum (&sums)[kFragments][2], float& check) {
     constexpr int kColumns = kTokensAtOnce / 8;
+    std::byte* keys = Stage(stage) + at * Tile::kRowBytes;
     float products[kFragments][kColumns][4] = {};
     CHUNKKV_UNROLL for (int step = 0; step < kSteps; ++step) {
       CHUNKKV_UNROLL for (int column = 0; column < kColumns; ++column) {
@@ -138,7 +156,9 @@ struct DenominatorKernel {
         float max = sums[f][half].max;
         CHUNKKV_UNROLL for (int i = 0; i < kColumns * 2; ++i) {
           const bool is_visible = !kMasked || token + i / 2 * 8 + i % 2 < visible_end;
-          logits[i] = Logit(params, is_visible ? products[f][i / 2][half * 2 + i % 2] : 0, check);
+          float product = products[f][i / 2][half * 2 + i % 2];
+          if constexpr (kHasScales) product *= Scales(stage)[at + simt::Lane() % 4 * 2 + i / 2 * 8 + i % 2];
+          logits[i] = Logit(params, is_visible ? product : 0, check);
           if (is_visible && logits[i] > max) max = logits[i];
         }
         float sum = sums[f][half].sum * simt::Exp2(sums[f][half].max - max);

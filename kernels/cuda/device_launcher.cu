@@ -66,15 +66,17 @@ class DevicePlace {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Launcher>> MakeDeviceLauncher(int device) {
-  const auto unavailable = [](const std::string& why) {
-    return ErrorStatus(absl::StatusCode::kUnavailable, "NO_CUDA_DEVICE", why);
+  const auto unavailable = [device](const std::string& why) {
+    return ErrorStatus(absl::StatusCode::kUnavailable, "NO_CUDA_DEVICE",
+                       "CUDA device " + std::to_string(device) + ": " + why);
   };
   int device_count = 0;
   if (cudaError_t error = cudaGetDeviceCount(&device_count); error != cudaSuccess) {
-    return unavailable(std::string("no CUDA device: ") + cudaGetErrorString(error));
+    cudaGetLastError();
+    return unavailable(cudaGetErrorString(error));
   }
   if (device < 0 || device >= device_count) {
-    return unavailable("no CUDA device " + std::to_string(device) + " among " + std::to_string(device_count));
+    return unavailable("there are " + std::to_string(device_count));
   }
   int major = 0;
   int sm_count = 0;
@@ -83,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Launcher>> MakeDeviceLauncher(int device) {
       error != cudaSuccess) {
     return unavailable(cudaGetErrorString(error));
   }
-  if (major < 8) return unavailable("CUDA device " + std::to_string(device) + " is older than sm_80");
+  if (major < 8) return unavailable("it is older than sm_80");
   return std::make_unique<LauncherOf<DevicePlace>>(DevicePlace(device, sm_count));
 }
 

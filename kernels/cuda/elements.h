@@ -1,4 +1,4 @@
-// Elements of any scorable dtype, one at a time.
+// Elements, one at a time: of any dtype to float, and back to f32, f16 and bf16.
 #ifndef CHUNKKV_KERNELS_CUDA_ELEMENTS_H_
 #define CHUNKKV_KERNELS_CUDA_ELEMENTS_H_
 
@@ -10,9 +10,21 @@
 
 namespace chunkkv::cuda {
 
+// Source of the two: OCP 8-bit Floating Point Specification (kernels/common/half.h).
+CHUNKKV_DEVICE float E4M3ToFloat(uint32_t bits) {
+  const uint32_t magnitude = (bits & 0x7fu) << 20;
+  const float value = simt::BitCast<float>(magnitude) * 0x1p120f;
+  const uint32_t exact = (bits & 0x7fu) == 0x7fu ? 0x7fc00000u : simt::BitCast<uint32_t>(value);
+  return simt::BitCast<float>(exact | (bits & 0x80u) << 24);
+}
+
+CHUNKKV_DEVICE float E5M2ToFloat(uint32_t bits) { return simt::ToFloat(simt::F16{static_cast<uint16_t>(bits << 8)}); }
+
 CHUNKKV_DEVICE float LoadFloat(const std::byte* data, DType dtype, int64_t index) {
   if (dtype == DType::kF32) return simt::Load(reinterpret_cast<const float*>(data) + index);
   if (dtype == DType::kF16) return simt::ToFloat(simt::Load(reinterpret_cast<const simt::F16*>(data) + index));
+  if (dtype == DType::kF8E4M3) return E4M3ToFloat(simt::Load(reinterpret_cast<const uint8_t*>(data) + index));
+  if (dtype == DType::kF8E5M2) return E5M2ToFloat(simt::Load(reinterpret_cast<const uint8_t*>(data) + index));
   return simt::ToFloat(simt::Load(reinterpret_cast<const simt::BF16*>(data) + index));
 }
 

@@ -26,11 +26,12 @@ struct LaunchShape {
   void* stream = nullptr;
 };
 
-// Which kernel scores: on tensor cores, for elements of 16 bits and kSteps steps of 32 dimensions, or element by
+// Which kernel scores: on tensor cores, for queries of 16 bits and `steps` steps of 32 dimensions, or element by
 // element.
 struct ScoreVariant {
-  DType dtype = DType::kF32;
-  int32_t steps = 0;  // 0: element by element
+  DType dtype = DType::kF32;      // of queries
+  DType key_dtype = DType::kF32;  // the same, or fp8
+  int32_t steps = 0;              // 0: element by element
   bool operator==(const ScoreVariant&) const = default;
 };
 

@@ -14,18 +14,25 @@
 
 namespace chunkkv::cuda {
 
-// Calls start.template operator()<Kernel<Element, kSteps>>() for the variant's Element and kSteps.
-template <template <typename, int> typename Kernel, typename Start>
+// Calls start.template operator()<Kernel<Element, kSteps, Key>>() for the variant's. Heads of fp8 are padded to 128 or
+// 256 dimensions: half as many kernels to build.
+template <template <typename, int, typename> typename Kernel, typename Start>
 absl::Status WithTensorCores(ScoreVariant variant, Start start) {
-  const auto with_steps = [&]<typename Element>() -> absl::Status {
-    if (variant.steps <= 2) return start.template operator()<Kernel<Element, 2>>();
-    if (variant.steps == 3) return start.template operator()<Kernel<Element, 3>>();
-    if (variant.steps == 4) return start.template operator()<Kernel<Element, 4>>();
-    if (variant.steps <= 6) return start.template operator()<Kernel<Element, 6>>();
-    return start.template operator()<Kernel<Element, 8>>();
+  const auto with_fp8 = [&]<typename Element, typename Key>() -> absl::Status {
+    if (variant.steps <= 4) return start.template operator()<Kernel<Element, 4, Key>>();
+    return start.template operator()<Kernel<Element, 8, Key>>();
   };
-  if (variant.dtype == DType::kF16) return with_steps.template operator()<simt::F16>();
-  return with_steps.template operator()<simt::BF16>();
+  const auto with_queries = [&]<typename Element>() -> absl::Status {
+    if (variant.key_dtype == DType::kF8E4M3) return with_fp8.template operator()<Element, E4M3>();
+    if (variant.key_dtype == DType::kF8E5M2) return with_fp8.template operator()<Element, E5M2>();
+    if (variant.steps <= 2) return start.template operator()<Kernel<Element, 2, Element>>();
+    if (variant.steps == 3) return start.template operator()<Kernel<Element, 3, Element>>();
+    if (variant.steps == 4) return start.template operator()<Kernel<Element, 4, Element>>();
+    if (variant.steps <= 6) return start.template operator()<Kernel<Element, 6, Element>>();
+    return start.template operator()<Kernel<Element, 8, Element>>();
+  };
+  if (variant.dtype == DType::kF16) return with_queries.template operator()<simt::F16>();
+  return with_queries.template operator()<simt::BF16>();
 }
 
 // Calls start.template operator()<Kernel<Unit>>() for the word of `unit_bytes`.

@@ -11,9 +11,43 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cuda/elements.h"
 #include "kernels/simt/simt.h"
 
 namespace chunkkv::cuda {
+
+// Keys of fp8, that become Element when they are loaded.
+struct E4M3 {
+  uint8_t bits;
+};
+struct E5M2 {
+  uint8_t bits;
+};
+
+CHUNKKV_DEVICE float ToFloat(E4M3 x) { return E4M3ToFloat(x.bits); }
+CHUNKKV_DEVICE float ToFloat(E5M2 x) { return E5M2ToFloat(x.bits); }
+
+// 8 elements from `dim` on, as Element, which holds every fp8 value exactly. `row` is aligned to them.
+template <typename Element, typename Stored>
+CHUNKKV_DEVICE simt::Words4 LoadEight(const std::byte* row, int dim) {
+  if constexpr (std::is_same_v<Element, Stored>) {
+    return simt::Stream(reinterpret_cast<const simt::Words4*>(row + dim * sizeof(Element)));
+  } else {
+    const uint64_t eight = simt::Stream(reinterpret_cast<const uint64_t*>(row + dim));
+    simt::Words4 words = {};
+    CHUNKKV_UNROLL for (int i = 0; i < 8; ++i) {
+      const float value = ToFloat(Stored{static_cast<uint8_t>(eight >> (8 * i))});
+      uint32_t bits;
+      if constexpr (std::is_same_v<Element, simt::F16>) {
+        bits = simt::ToF16(value).bits;
+      } else {
+        bits = simt::ToBF16(value).bits;
+      }
+      words.word[i / 2] |= bits << (i % 2 * 16);
+    }
+    return words;
+  }
+}
 
 template <typename Element, int kSteps>
 struct MmaTile {
@@ -26,13 +60,14 @@ struct MmaTile {
   struct Rows {
     simt::Words4 words[kSteps];
 
-    // `row` null: zeros. Dimensions from head_size on are zeros.
+    // `row`, of elements Stored, null: zeros. Dimensions from head_size on are zeros.
+    template <typename Stored = Element>
     CHUNKKV_DEVICE void LoadFrom(const std::byte* row, int head_size) {
       CHUNKKV_UNROLL for (int step = 0; step < kSteps; ++step) {
         const int dim = step * 32 + simt::Lane() % 4 * 8;
         words[step] = {};
         if (row != nullptr && dim < head_size) {
-          words[step] = simt::Stream(reinterpret_cast<const simt::Words4*>(row + dim * sizeof(Element)));
+          words[step] = LoadEight<Element, Stored>(row, dim);
         }
       }
     }

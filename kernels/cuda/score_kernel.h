@@ -11,13 +11,15 @@ namespace chunkkv::cuda {
 // Keys are the products' A operand, straight from global memory into registers, each used for all rows of the piece;
 // queries are B, in shared memory. A token's sum over rows then stays in the lanes of one quad.
 // kSteps: steps of 32 dimensions; head_size <= 32 * kSteps, a multiple of 8; all addresses and strides of 16 bytes.
-template <typename Element, int kSteps>
+// Keys are stored as Key: Element, or fp8 with scales, aligned to 8 bytes then.
+template <typename Element, int kSteps, typename Key = Element>
 struct ScoreKernel {
   using Params = ScoreParams;
   using Tile = MmaTile<Element, kSteps>;
+  static constexpr bool kHasScales = !std::is_same_v<Element, Key>;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = kWarps * simt::kWarpSize;
-  static constexpr int kMinBlocksPerSm = kSteps <= 4 ? 4 : 3;
+  static constexpr int kMinBlocksPerSm = kSteps <= 4 && !kHasScales ? 4 : 3;
   static constexpr int kFragments = FragmentsOf(kSteps);  // of 16 tokens, that a warp holds at once
   static constexpr int kTileTokens = ScoreTileTokens(kSteps);
   static constexpr int kRowsAtOnce = kScoreRowsAtOnce;
@@ -88,6 +90,7 @@ struct ScoreKernel {
     const ScoreLayer& layer = params.layers[item.layer];
     const int64_t first = tile + simt::Warp() * 16 * kFragments + simt::Lane() / 4;  // token of this lane's first row
     typename Tile::Rows keys[kFragments][2];
+    float scales[kFragments][2];
     CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
       CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
         const int64_t token = first + f * 16 + half * 8;
@@ -100,15 +103,16 @@ struct ScoreKernel {
             row += item.kv_head * layer.keys.head_stride_bytes;
           }
         }
-        keys[f][half].LoadFrom(row, params.head_size);
+        keys[f][half].template LoadFrom<Key>(row, params.head_size);
+        scales[f][half] = kHasScales && row != nullptr ? KeyScale(params, layer, item.kv_head, token) : 1.0f;
       }
     }
     float sums[kFragments][2] = {};
     float check = 0;
     if (tile + kTileTokens <= params.past_length) {
-      AddRows<false>(params, first, keys, sums, check);
+      AddRows<false>(params, first, keys, scales, sums, check);
     } else {
-      AddRows<true>(params, first, keys, sums, check);
+      AddRows<true>(params, first, keys, scales, sums, check);
     }
     if (!(check == 0)) ReportFailure(params.failure, layer.order, tile, layer.layer, FailureKind::kNonFinite);
     float* scores =
@@ -127,8 +131,8 @@ struct ScoreKernel {
   // kInWindow: some tokens of the tile are in the window or past the end, where not every row sees them.
   template <bool kInWindow>
   CHUNKKV_DEVICE static void AddRows(const Params& params, int64_t first,
-                                     const typename Tile::Rows (&keys)[kFragments][2], float (&sums)[kFragments][2],
-                                     float& check) {
+                                     const typename Tile::Rows (&keys)[kFragments][2],
+                                     const float (&scales)[kFragments][2], float (&sums)[kFragments][2], float& check) {
     const Shared shared(params.piece_rows);
     for (int row = 0; row < params.piece_rows; row += kRowsAtOnce) {
       float products[kFragments][2][4] = {};
@@ -146,6 +150,7 @@ struct ScoreKernel {
         CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
           CHUNKKV_UNROLL for (int i = 0; i < 4; ++i) {
             float product = products[f][half][i];
+            if (kHasScales) product *= scales[f][i / 2];
             if (kInWindow) {
               const int64_t token = first + f * 16 + i / 2 * 8;
               const bool is_visible = token < params.past_length || token < shared.visible_end[column + i % 2];

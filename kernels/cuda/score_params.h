@@ -38,6 +38,7 @@ CHUNKKV_DEVICE MaxSum Merge(const MaxSum& a, const MaxSum& b) {
 
 struct ScoreLayer {
   Rows keys;
+  Rows key_scales;           // f32, of fp8 keys; data null: none
   const std::byte* queries;  // [w', H, D]
   const float* lse;          // [w', H], times lse_factor a power of two
   MaxSum* denominators;      // [Hkv, heads_per_kv * w', runs]: what the first of two passes finds
@@ -68,6 +69,17 @@ struct ScoreParams {
   uint64_t* failure;
   ScoreLayer layers[kScoreLayersPerLaunch];
 };
+
+// What the elements of a token's key are to be multiplied by; 1 where there are no scales. Reports a bad block id.
+CHUNKKV_DEVICE float KeyScale(const ScoreParams& params, const ScoreLayer& layer, int32_t kv_head, int64_t token) {
+  if (layer.key_scales.data == nullptr) return 1;
+  const std::byte* scale = RowAddress(layer.key_scales, token);
+  if (scale == nullptr) {
+    ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
+    return 1;
+  }
+  return simt::Load(reinterpret_cast<const float*>(scale + kv_head * layer.key_scales.head_stride_bytes));
+}
 
 struct ScoreItem {
   int32_t layer;

@@ -101,17 +101,36 @@ struct SelectKernel {
     uint64_t lengths = 0;
     for (int32_t span = first; span < last; ++span) lengths += LengthAt(group, cut, span);
     uint64_t before = ExclusiveScan<kThreads>(lengths, shared.of_warps);
-    for (int32_t span = first; span < last; ++span) {
-      const uint64_t length = LengthAt(group, cut, span);
-      const uint32_t equal = static_cast<uint32_t>(before);
+    for (int32_t i = 0; i < per_thread; ++i) {
+      const int32_t span = first + i;
+      const uint64_t length = span < last ? LengthAt(group, cut, span) : 0;
+      const auto equal = static_cast<uint32_t>(before);
       const uint32_t equal_kept = equal < cut.room ? equal : cut.room;
       const uint32_t room = cut.room - equal_kept;
       const auto of_equal = static_cast<uint32_t>(length);
       const uint32_t kept = static_cast<uint32_t>(length >> 32) + (of_equal < room ? of_equal : room);
-      int32_t* out = group.positions + group.spans.begin + static_cast<uint32_t>(before >> 32) + equal_kept;
-      const int32_t begin = kept > 0 ? SpanBegin(group.spans, span) : 0;
-      for (uint32_t i = 0; i < kept; ++i) simt::Store(out + i, begin + static_cast<int32_t>(i));
+      const uint32_t place = group.spans.begin + static_cast<uint32_t>(before >> 32) + equal_kept;
+      WriteSpan(group, kept > 0 ? SpanBegin(group.spans, span) : 0, kept, place);
       before += length;
+    }
+  }
+
+  // positions[place, place + kept) = begin, begin + 1, ... By all lanes of the warp, each with its own span: short ones
+  // by their lane, long ones by all.
+  CHUNKKV_DEVICE static void WriteSpan(const SelectGroup& group, int32_t begin, uint32_t kept, uint32_t place) {
+    const bool is_long = kept > simt::kWarpSize;
+    for (uint32_t n = 0; n < kept && !is_long; ++n) {
+      simt::Store(group.positions + place + n, begin + static_cast<int32_t>(n));
+    }
+    const uint32_t long_lanes = simt::Ballot(is_long);
+    for (int lane = 0; lane < simt::kWarpSize; ++lane) {
+      if ((long_lanes >> lane & 1) == 0) continue;
+      const int32_t of_begin = simt::Shuffle(begin, lane);
+      const uint32_t of_kept = simt::Shuffle(kept, lane);
+      const uint32_t of_place = simt::Shuffle(place, lane);
+      for (uint32_t n = simt::Lane(); n < of_kept; n += simt::kWarpSize) {
+        simt::Store(group.positions + of_place + n, of_begin + static_cast<int32_t>(n));
+      }
     }
   }
 

@@ -79,12 +79,17 @@ bool IsAligned(const void* address, int64_t bytes) { return reinterpret_cast<uin
 
 ScoreVariant VariantOf(const ScoreTask& task, const AttentionShape& layer) {
   const RowsView& keys = task.keys;
-  const bool fits = layer.dtype != DType::kF32 && layer.dtype == task.queries.dtype && layer.key_head_size % 8 == 0 &&
-                    layer.key_head_size <= kMostTensorCoreHeadSize && IsAligned(keys.data, 16) &&
-                    IsAligned(task.queries.data, 16) && keys.token_stride_bytes % 16 == 0 &&
-                    keys.head_stride_bytes % 16 == 0 && keys.block_stride_bytes % 16 == 0;
+  const bool is_fp8 = DTypeSize(layer.dtype) == 1;
+  const int64_t key_bytes = 8 * static_cast<int64_t>(DTypeSize(layer.dtype));  // that a lane loads at once
+  const bool fits = layer.dtype != DType::kF32 && task.queries.dtype != DType::kF32 &&
+                    (is_fp8 || layer.dtype == task.queries.dtype) && layer.key_head_size % 8 == 0 &&
+                    layer.key_head_size <= kMostTensorCoreHeadSize && IsAligned(keys.data, key_bytes) &&
+                    IsAligned(task.queries.data, 16) && keys.token_stride_bytes % key_bytes == 0 &&
+                    keys.head_stride_bytes % key_bytes == 0 && keys.block_stride_bytes % key_bytes == 0;
   if (!fits) return {};
-  return {layer.dtype, static_cast<int32_t>(Blocks(layer.key_head_size, 32))};
+  int32_t steps = static_cast<int32_t>(Blocks(layer.key_head_size, 32));
+  if (is_fp8) steps = steps <= 4 ? 4 : 8;  // what there are kernels for
+  return {task.queries.dtype, layer.dtype, steps};
 }
 
 bool HaveOneShape(const Plan& plan, const ScoreTask& a, const ScoreTask& b) {
@@ -99,11 +104,14 @@ bool HaveOneShape(const Plan& plan, const ScoreTask& a, const ScoreTask& b) {
 absl::Status CheckAddresses(const ScoreTask& task, const AttentionShape& layer) {
   const auto element = static_cast<int64_t>(DTypeSize(layer.dtype));
   const RowsView& keys = task.keys;
-  if (!IsAligned(keys.data, element) || keys.token_stride_bytes % element != 0 ||
+  const RowsView& scales = task.key_scales;
+  if (!IsAligned(scales.data, sizeof(float)) || scales.token_stride_bytes % sizeof(float) != 0 ||
+      scales.head_stride_bytes % sizeof(float) != 0 || scales.block_stride_bytes % sizeof(float) != 0 ||
+      !IsAligned(keys.data, element) || keys.token_stride_bytes % element != 0 ||
       keys.head_stride_bytes % element != 0 || keys.block_stride_bytes % element != 0 ||
       !IsAligned(task.queries.data, static_cast<int64_t>(DTypeSize(task.queries.dtype)))) {
     return Unimplemented("MISALIGNED", absl::StrCat("layer ", task.layer,
-                                                    ": keys or queries are not aligned to their "
+                                                    ": keys, scales or queries are not aligned to their "
                                                     "elements"));
   }
   if (layer.key_head_size > kMostHeadSize) {
@@ -155,6 +163,7 @@ class LayerScorer {
     for (size_t i = 0; i < tasks_.size(); ++i) {
       ScoreLayer& layer = params_.layers[i];
       layer.keys = RowsOfView(tasks_[i].keys);
+      layer.key_scales = RowsOfView(tasks_[i].key_scales);
       layer.queries = tasks_[i].queries.data;
       layer.lse = plan_.has_lse ? tasks_[i].lse : arrays_.lse + i * arrays_.lse_stride;
       layer.denominators = arrays_.denominators + i * arrays_.denominator_stride;

@@ -26,9 +26,10 @@ absl::Status CheckGuardrail(const Plan& plan, bool is_sharded) {
 absl::Status CheckScoring(const Plan& plan) {
   if (plan.source != ScoreSource::kQueryWindow || plan.KeepsEverything()) return absl::OkStatus();
   for (size_t i = 0; i < plan.layers.size(); ++i) {
-    if (plan.IsScored(static_cast<int32_t>(i)) && !IsScorable(plan.layers[i].dtype)) {
+    const AttentionShape& layer = plan.layers[i];
+    if (plan.IsScored(static_cast<int32_t>(i)) && !IsScorable(layer.dtype) && !layer.has_key_scales) {
       return Unimplemented("SCORING_FP8", absl::StrCat("layers[", i,
-                                                       "].dtype: fp8 keys cannot be scored here; send "
+                                                       "].dtype: fp8 keys cannot be scored without scales; send "
                                                        "attention or token scores"));
     }
   }

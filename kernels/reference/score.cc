@@ -27,6 +27,12 @@ struct Arrays {
   double* logits = nullptr;  // [L]
 };
 
+float KeyScale(const ScoreTask& task, int64_t token, int64_t kv_head) {
+  const RowsView& scales = task.key_scales;
+  if (scales.data == nullptr) return 1;
+  return LoadElement(RowAddress(scales, token) + kv_head * scales.head_stride_bytes, DType::kF32, 0);
+}
+
 // logits[j] for the keys that query `row` of the window sees; false where one is not finite.
 bool ComputeLogits(const AttentionShape& shape, const Arrays& arrays, int64_t visible) {
   const int64_t head_size = shape.key_head_size;
@@ -53,7 +59,7 @@ double LogSumExp(const AttentionShape& shape, int64_t head, const double* logits
 
 absl::Status SumOverQueries(const Plan& plan, const ScoreTask& task, const Arrays& arrays,
                             const ExecutionContext& context) {
-  if (!HasAllRows(task.keys)) return BadPositionStatus();
+  if (!HasAllRows(task.keys) || !HasAllRows(task.key_scales)) return BadPositionStatus();
   const AttentionShape& shape = plan.layers[task.layer];
   const int64_t head_size = shape.key_head_size;
   const int64_t heads_per_kv = shape.query_head_count / shape.kv_head_count;
@@ -61,8 +67,12 @@ absl::Status SumOverQueries(const Plan& plan, const ScoreTask& task, const Array
   for (int64_t head = 0; head < shape.query_head_count; ++head) {
     if (head % heads_per_kv == 0) {
       for (int64_t j = 0; j < plan.token_count; ++j) {
-        const std::byte* row = RowAddress(task.keys, j) + head / heads_per_kv * task.keys.head_stride_bytes;
-        for (int64_t d = 0; d < head_size; ++d) arrays.keys[j * head_size + d] = LoadElement(row, shape.dtype, d);
+        const int64_t kv_head = head / heads_per_kv;
+        const std::byte* row = RowAddress(task.keys, j) + kv_head * task.keys.head_stride_bytes;
+        const float scale = KeyScale(task, j, kv_head);
+        for (int64_t d = 0; d < head_size; ++d) {
+          arrays.keys[j * head_size + d] = scale * LoadElement(row, shape.dtype, d);
+        }
       }
     }
     for (int64_t i = 0; i < queries; ++i) {

@@ -49,23 +49,25 @@ absl::Status ScoreSlot::Start(const Plan& plan, const ScoreTask& task, const Exe
   const int64_t queries = std::min(plan.window_length, plan.token_count) * shape.query_head_count;
   const size_t query_bytes = queries * shape.key_head_size * DTypeSize(task.queries.dtype);
   const StagedRows keys(task.keys);
+  const StagedRows scales(task.key_scales);
   Batch batch;
   batch.score = absl::MakeConstSpan(&task, 1);
   const size_t workspace_bytes = device_.WorkspaceBytes(plan, batch);
   const auto take = [&](Scratch& scratch) {
-    return std::tuple(scratch.Take<std::byte>(keys.Bytes()), scratch.Take<std::byte>(query_bytes),
-                      scratch.Take<float>(queries), scratch.Take<float>(plan.past_length),
-                      scratch.Take<std::byte>(workspace_bytes));
+    return std::tuple(scratch.Take<std::byte>(keys.Bytes()), scratch.Take<std::byte>(scales.Bytes()),
+                      scratch.Take<std::byte>(query_bytes), scratch.Take<float>(queries),
+                      scratch.Take<float>(plan.past_length), scratch.Take<std::byte>(workspace_bytes));
   };
   Scratch counter;
   take(counter);
   if (absl::Status status = inputs_.Reserve(counter.UsedBytes()); !status.ok()) return status;
   if (absl::Status status = scores_.Reserve(plan.past_length * sizeof(float)); !status.ok()) return status;
   Scratch scratch(inputs_.data());
-  const auto [key_memory, query_memory, lse_memory, score_memory, workspace] = take(scratch);
+  const auto [key_memory, scale_memory, query_memory, lse_memory, score_memory, workspace] = take(scratch);
 
   task_ = &task;
   if (absl::Status status = Upload(context, keys, key_memory); !status.ok()) return status;
+  if (absl::Status status = Upload(context, scales, scale_memory); !status.ok()) return status;
   if (absl::Status status = UploadBytes(task.queries.data, query_bytes, query_memory); !status.ok()) return status;
   if (task.lse != nullptr) {
     absl::Status status = UploadBytes(task.lse, queries * sizeof(float), reinterpret_cast<std::byte*>(lse_memory));
@@ -73,6 +75,7 @@ absl::Status ScoreSlot::Start(const Plan& plan, const ScoreTask& task, const Exe
   }
   ScoreTask staged = task;
   staged.keys = keys.At(key_memory, memory_.Place());
+  if (scales.Bytes() > 0) staged.key_scales = scales.At(scale_memory, memory_.Place());
   staged.queries = {query_memory, task.queries.dtype, memory_.Place()};
   staged.lse = task.lse == nullptr ? nullptr : lse_memory;
   staged.token_scores = score_memory;

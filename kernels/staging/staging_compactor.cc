@@ -68,7 +68,7 @@ class StagingCompactor final : public Compactor {
  private:
   absl::Status Score(const Plan& plan, absl::Span<const ScoreTask> tasks, const ExecutionContext& context) const {
     for (const ScoreTask& task : tasks) {
-      if (!HasAllRows(task.keys)) return BadPositionStatus();
+      if (!HasAllRows(task.keys) || !HasAllRows(task.key_scales)) return BadPositionStatus();
     }
     Lane* lane = Take();
     absl::Status status = ScoreIn(*lane, plan, tasks, context);

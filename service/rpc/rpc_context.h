@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "chunkkv/kernels/compaction_device.h"
 #include "chunkkv/kernels/compactor.h"
 #include "service/base/clock.h"
 #include "service/base/executor.h"
@@ -26,7 +27,8 @@ struct RpcContext {
   const SessionLimits session_limits;
   const StoreOptions store_options;
   EntryStore& store;
-  const Compactor& compactor;
+  const CompactionDevice& device;
+  const Compactor& compactor;  // the device's
   Executor& compaction_executor;
   Executor& request_executor;  // decoding, checks, and the preparation of what gets send
   const Clock& clock;

@@ -51,8 +51,9 @@ absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
   response->add_transports("inline");
   response->add_durabilities(v1::DURABILITY_MEMORY);
   v1::GetCapabilitiesResponse::Device* device = response->add_devices();
-  device->set_kind("cpu");
-  device->set_name(std::string(context.compactor.Name()));
+  device->set_kind(context.device.kind);
+  device->set_name(context.device.name);
+  device->set_ordinal(context.device.ordinal);
   FillLimits(context, response->mutable_limits());
   response->set_record_format_version(kRecordFormatVersion);
   for (const auto& [name, profile_of_name] : context.profiles.all()) {

@@ -15,7 +15,7 @@ VECTORS = sorted(path.name.removesuffix(".expected.json") for path in COMPACTION
 KVPRESS_CASES = sorted(path.name.removesuffix(".in.safetensors") for path in KVPRESS.glob("*.in.safetensors"))
 REASONS = {"NON_FINITE": "NON_FINITE_INPUT"}  # the oracle's words for the wire's
 EXIT_CODES = {"INVALID_ARGUMENT": 3, "FAILED_PRECONDITION": 5}
-IMPLEMENTATIONS = ["cpu", "reference"]
+DEVICES = ["cpu", "reference"]
 
 
 def layer_count(tensors) -> int:
@@ -32,12 +32,12 @@ def assert_rows_are_the_inputs(record, inputs, positions_of_layer, skip_keys=Fal
                 assert record.rows(layer, name).tobytes() == source[positions_of_layer[layer]].tobytes()
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", VECTORS)
-def test_golden_vector(cli, tmp_path, name, implementation):
+def test_golden_vector(cli, tmp_path, name, device):
     expected = json.loads((COMPACTION / f"{name}.expected.json").read_text())
     source, out = COMPACTION / f"{name}.in.safetensors", tmp_path / "entry.safetensors"
-    done = cli("compact", "--in", source, "--out", out, "--implementation", implementation, "--json",
+    done = cli("compact", "--in", source, "--out", out, "--device", device, "--json",
                *flags(expected["arguments"]))
     if "error" in expected:
         assert done.error["reason"] == REASONS.get(expected["error"], expected["error"])
@@ -71,13 +71,13 @@ def assert_masses_are_named(message: str, expected: dict):
     assert f"budget of {expected['budget']} " in message
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", sorted(path.name.removesuffix(".contiguous.safetensors")
                                         for path in COMPACTION.glob("*.contiguous.safetensors")))
-def test_contiguous_keys(cli, tmp_path, name, implementation):
+def test_contiguous_keys(cli, tmp_path, name, device):
     expected = json.loads((COMPACTION / f"{name}.expected.json").read_text())
     source, out = COMPACTION / f"{name}.in.safetensors", tmp_path / "entry.safetensors"
-    done = cli("compact", "--in", source, "--out", out, "--implementation", implementation, "--json",
+    done = cli("compact", "--in", source, "--out", out, "--device", device, "--json",
                "--positions", "contiguous", *flags(expected["arguments"]))
     assert done.code == 0, done.err
     assert done.json["positions"] == "contiguous" and done.json["next_position"] == expected["budget"]
@@ -106,12 +106,12 @@ def assert_within_a_unit(got: np.ndarray, exact: np.ndarray, rope: dict):
     assert np.array_equal(got[..., others].astype(np.float64), exact[..., others])
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", KVPRESS_CASES)
-def test_keeps_what_kvpress_kept(cli, tmp_path, name, implementation):
+def test_keeps_what_kvpress_kept(cli, tmp_path, name, device):
     kept, metadata = safetensors_file.read(KVPRESS / f"{name}.kept.safetensors")
     source, out = KVPRESS / f"{name}.in.safetensors", tmp_path / "entry.safetensors"
-    done = cli("compact", "--in", source, "--out", out, "--implementation", implementation,
+    done = cli("compact", "--in", source, "--out", out, "--device", device,
                *flags(json.loads(metadata["arguments"])))
     assert done.code == 0, done.err
     record = RecordFile(out)

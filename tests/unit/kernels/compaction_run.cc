@@ -36,7 +36,8 @@ absl::Status Score(const Compactor& compactor, const Plan& plan, const std::vect
     std::vector<float>& scores = outcome.token_scores[layer];
     scores.assign(plan.past_length, -1.0f);
     const LayerInput& input = layers[layer];
-    tasks.push_back({layer, input.keys, input.queries, input.lse, input.attention, input.token_scores, scores.data()});
+    tasks.push_back({layer, input.keys, input.queries, input.lse, input.attention, input.token_scores, scores.data(),
+                     input.key_scales});
   }
   Batch batch;
   batch.score = tasks;

@@ -16,6 +16,7 @@ namespace chunkkv::testing {
 struct LayerInput {
   RowsView keys;
   RowsView values;  // head_size 0: none
+  RowsView key_scales;
   DenseView queries;
   const float* lse = nullptr;
   DenseView attention;

@@ -163,6 +163,49 @@ TEST_P(CompactorConformance, AgreesOnEveryLayoutAndHeadShape) {
   }
 }
 
+TEST_P(CompactorConformance, AgreesOnFp8KeysWithScales) {
+  uint32_t seed = 0;
+  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
+    for (const DType query_dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+      for (const RowLayout layout : kRowLayouts) {
+        for (const int32_t head_size : {7, 16, 136}) {
+          SCOPED_TRACE(::testing::Message() << DTypeName(dtype) << ", queries " << DTypeName(query_dtype) << ", layout "
+                                            << static_cast<int>(layout) << ", D = " << head_size);
+          PromptOptions options;
+          options.token_count = 70;
+          options.dtype = dtype;
+          options.query_dtype = query_dtype;
+          options.has_key_scales = true;
+          options.layout = layout;
+          options.key_head_size = head_size;
+          options.has_lse = seed % 2 == 1;
+          options.softcap = seed % 3 == 0 ? 20.0 : 0.0;
+          const RandomPrompt prompt(options, ++seed);
+          ExpectConforms(compactor(), PlanOf(Keep(Policy::kChunkKv, 0.4, 8), prompt), prompt);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CompactorConformance, OneScaleMayServeATensor) {
+  PromptOptions options;
+  options.dtype = DType::kF8E4M3;
+  options.has_key_scales = true;
+  const RandomPrompt prompt(options, 3);
+  std::vector<LayerInput> layers = prompt.layers();
+  const float scale = 0.125f;
+  layers[0].key_scales = TokenMajorRows(&scale, DType::kF32, options.token_count, options.kv_head_count, 1);
+  layers[0].key_scales.token_stride_bytes = layers[0].key_scales.head_stride_bytes = 0;
+  const std::vector<float> each(options.token_count * options.kv_head_count, scale);
+  std::vector<LayerInput> spelt = prompt.layers();
+  spelt[0].key_scales = TokenMajorRows(each.data(), DType::kF32, options.token_count, options.kv_head_count, 1);
+  const Plan plan = PlanOf(Keep(Policy::kChunkKv, 0.4, 8), prompt);
+  const CompactionOutcome outcome = Compact(compactor(), plan, layers);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.token_scores, Compact(compactor(), plan, spelt).token_scores);
+}
+
 TEST_P(CompactorConformance, AgreesWhereTheQueriesOfAKvHeadTakeSeveralRuns) {
   for (const bool has_lse : {false, true}) {
     PromptOptions options;

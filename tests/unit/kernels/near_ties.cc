@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/common/half.h"
+#include "tests/unit/kernels/random_prompt.h"
 #include "tests/unit/kernels/row_memory.h"
 
 namespace chunkkv::testing {
@@ -70,7 +71,7 @@ double NearTieTolerance(const Plan& plan, int32_t layer, const LayerInput& input
               double{LoadElement(row, shape.dtype, d)} *
               LoadElement(input.queries.data, input.queries.dtype, (i * shape.query_head_count + h) * head_size + d));
         }
-        largest = std::max(largest, sum);
+        largest = std::max(largest, sum * KeyScale(input, j, h / heads_per_kv));
       }
     }
   }

@@ -18,12 +18,32 @@ float RowElement(const RowsView& rows, int64_t token, int64_t head, int64_t dim)
   return LoadElement(rows.data + HeadOffset(rows, token, head), rows.dtype, dim);
 }
 
+float KeyScale(const LayerInput& input, int64_t token, int64_t head) {
+  return input.key_scales.data == nullptr ? 1 : RowElement(input.key_scales, token, head, 0);
+}
+
+RowMemory RandomPrompt::MakeScales() {
+  RowMemory memory({DType::kF32, options_.token_count, options_.kv_head_count, 1, options_.block_token_count},
+                   options_.layout, random_);
+  const RowsView rows = memory.Rows();
+  for (int64_t token = 0; token < rows.token_count; ++token) {
+    for (int64_t head = 0; head < rows.head_count; ++head) {
+      SetRowElement(rows, token, head, 0, 0.5f + std::fabs(Normal(1)));
+    }
+  }
+  return memory;
+}
+
 RowMemory RandomPrompt::MakeRows(int32_t head_size) {
   RowMemory memory(
       {options_.dtype, options_.token_count, options_.kv_head_count, head_size, options_.block_token_count},
       options_.layout, random_);
   const RowsView rows = memory.Rows();
-  for (int64_t token = 0; token < rows.token_count && IsScorable(rows.dtype); ++token) {
+  if (!IsScorable(rows.dtype)) {  // of either sign, and finite
+    for (std::byte& byte : memory.bytes()) byte = static_cast<std::byte>(random_() & 0xbf);
+    return memory;
+  }
+  for (int64_t token = 0; token < rows.token_count; ++token) {
     for (int64_t head = 0; head < rows.head_count; ++head) {
       for (int64_t dim = 0; dim < head_size; ++dim) SetRowElement(rows, token, head, dim, Normal(options_.magnitude));
     }
@@ -48,6 +68,7 @@ RandomPrompt::RandomPrompt(const PromptOptions& options, uint32_t seed) : option
     attention.dtype = options.dtype;
     attention.scale = options.scale;
     attention.softcap = options.softcap;
+    attention.has_key_scales = options.has_key_scales;
     for (int32_t head = 0; head < heads && options.has_sink_logits; ++head) {
       attention.sink_logits.push_back(Normal(2));
     }
@@ -57,11 +78,15 @@ RandomPrompt::RandomPrompt(const PromptOptions& options, uint32_t seed) : option
     LayerInput& input = layers_[layer];
     memory.keys = MakeRows(options.key_head_size);
     input.keys = memory.keys.Rows();
+    if (options.has_key_scales) {
+      memory.key_scales = MakeScales();
+      input.key_scales = memory.key_scales.Rows();
+    }
     if (options.value_head_size > 0) {
       memory.values = MakeRows(options.value_head_size);
       input.values = memory.values.Rows();
     }
-    const DType query_dtype = IsScorable(options.dtype) ? options.dtype : DType::kF32;
+    const DType query_dtype = IsScorable(options.dtype) ? options.dtype : options.query_dtype;
     memory.queries.resize(queries * heads * options.key_head_size * DTypeSize(query_dtype));
     input.queries = {memory.queries.data(), query_dtype, {}};
     for (int64_t i = 0; i < queries * heads * options.key_head_size; ++i) SetQuery(layer, i, Normal(options.magnitude));
@@ -106,7 +131,7 @@ void RandomPrompt::ComputeAttention(int32_t layer, std::vector<double>* probabil
           dot += double{RowElement(input.keys, j, head / options_.heads_per_kv, d)} *
                  LoadElement(input.queries.data, input.queries.dtype, (i * heads + head) * shape.key_head_size + d);
         }
-        logits[j] = scale * dot;
+        logits[j] = scale * KeyScale(input, j, head / options_.heads_per_kv) * dot;
         if (shape.softcap > 0) logits[j] = shape.softcap * std::tanh(logits[j] / shape.softcap);
         sum += std::exp(logits[j]);
       }

@@ -21,6 +21,8 @@ struct PromptOptions {
   int32_t value_head_size = 8;
   DType dtype = DType::kF32;
   ScoreSource source = ScoreSource::kQueryWindow;
+  DType query_dtype = DType::kF32;  // beside fp8 keys; else queries are of `dtype`
+  bool has_key_scales = false;      // of fp8 keys
   bool has_lse = false;
   RowLayout layout = RowLayout::kTokenMajor;
   int32_t block_token_count = 16;  // of paged layouts
@@ -55,12 +57,13 @@ class RandomPrompt {
 
  private:
   struct Memory {
-    RowMemory keys, values;
+    RowMemory keys, values, key_scales;
     std::vector<std::byte> queries, attention, token_scores;
     std::vector<float> lse;
   };
 
   RowMemory MakeRows(int32_t head_size);
+  RowMemory MakeScales();
   void ComputeAttention(int32_t layer, std::vector<double>* probabilities, std::vector<double>* lse) const;
   float Normal(float deviation) { return std::normal_distribution<float>(0, deviation)(random_); }
 
@@ -71,8 +74,11 @@ class RandomPrompt {
   std::vector<Memory> memory_;
 };
 
-// Element of `rows`, f32, f16 or bf16.
+// Element of `rows`.
 float RowElement(const RowsView& rows, int64_t token, int64_t head, int64_t dim);
+
+// What the elements of a token's key are multiplied by; 1 where there are no scales.
+float KeyScale(const LayerInput& input, int64_t token, int64_t head);
 
 }  // namespace chunkkv::testing
 

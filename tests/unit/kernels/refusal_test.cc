@@ -355,6 +355,7 @@ TEST_P(CompactorRefusal, TasksThatContradictThePlan) {
       {"head size", "BAD_TASK", [](Tasks& t) { t.score.keys.head_size = 9; }},
       {"dtype", "BAD_TASK", [](Tasks& t) { t.score.keys.dtype = DType::kF16; }},
       {"fp8 keys", "SCORING_FP8", [](Tasks& t) { t.score.keys.dtype = DType::kF8E4M3; }},
+      {"scales of keys that need none", "BAD_TASK", [](Tasks& t) { t.score.key_scales = t.score.keys; }},
       {"fp8 queries", "SCORING_FP8", [](Tasks& t) { t.score.queries.dtype = DType::kF8E5M2; }},
       {"no keys", "BAD_TASK", [](Tasks& t) { t.score.keys.data = nullptr; }},
       {"no queries", "BAD_TASK", [](Tasks& t) { t.score.queries.data = nullptr; }},

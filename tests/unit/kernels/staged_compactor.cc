@@ -71,6 +71,7 @@ class StagedBatch {
       task.token_scores_in = StagedDense(task.token_scores_in, plan_.past_length);
     } else {
       task.keys = StagedRows(task.keys);
+      task.key_scales = StagedRows(task.key_scales);
       task.queries = StagedDense(task.queries, queries * shape.key_head_size);
       task.lse = mirror_.In(task.lse, queries * sizeof(float));
     }

@@ -41,7 +41,7 @@ class UnaryCallTest : public testing::Test {
   CountingClock clock_;
   StoreOptions options_;
   EntryStore store_{options_, clock_};
-  const std::unique_ptr<Compactor> compactor_ = MakeCpuCompactor();
+  const CompactionDevice device_ = OpenCompactionDevice("cpu").value();
   StreamSlots streams_{8};
   SessionTable sessions_;
   ScoreRecorder recorder_;
@@ -54,7 +54,8 @@ class UnaryCallTest : public testing::Test {
                       .session_limits = {},
                       .store_options = options_,
                       .store = store_,
-                      .compactor = *compactor_,
+                      .device = device_,
+                      .compactor = *device_.compactor,
                       .compaction_executor = executor_,
                       .request_executor = executor_,
                       .clock = clock_,

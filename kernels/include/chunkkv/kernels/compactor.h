@@ -32,6 +32,7 @@ struct ScoreTask {
   DenseView attention;            // kAttention: probabilities [H, w', L]
   DenseView token_scores_in;      // kTokenScores: [P]
   float* token_scores = nullptr;  // out: [P], unpooled
+  RowsView key_scales = {};       // of fp8 keys: f32 [L, Hkv, 1], a key is scale * element; strides of 0 share a scale
 };
 
 // Kept positions of one reuse group.
@@ -79,11 +80,11 @@ struct ScatterTask {
 };
 
 struct Batch {
-  absl::Span<const ScoreTask> score;
-  absl::Span<const SelectTask> select;
-  absl::Span<const GatherTask> gather;
-  absl::Span<const RotateTask> rotate;
-  absl::Span<const ScatterTask> scatter;
+  absl::Span<const ScoreTask> score = {};
+  absl::Span<const SelectTask> select = {};
+  absl::Span<const GatherTask> gather = {};
+  absl::Span<const RotateTask> rotate = {};
+  absl::Span<const ScatterTask> scatter = {};
 };
 
 // Where a batch runs. On a CPU: `run_parallel(count, body)` calls body(i) for i in [0, count), on any threads, and

@@ -3,6 +3,7 @@
 #define CHUNKKV_KERNELS_CUDA_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/compactor.h"
@@ -12,6 +13,9 @@ namespace chunkkv {
 
 // How many CUDA devices this process sees; 0 where there is no driver.
 int CudaDeviceCount();
+
+// The product name of a device that exists: "NVIDIA H100 80GB HBM3".
+std::string CudaDeviceName(int device);
 
 // Compaction where the KV is: every address in a batch is memory of `device`, or pinned. Enqueue starts a handful of
 // kernels on context.stream and waits for nothing; context.failure is needed. Deterministic.

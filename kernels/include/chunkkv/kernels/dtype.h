@@ -18,7 +18,8 @@ size_t DTypeSize(DType dtype);
 std::string_view DTypeName(DType dtype);
 std::optional<DType> DTypeFromName(std::string_view name);
 
-// Whether keys of this type can be scored; fp8 is stored, gathered and served only.
+// Whether tensors of this type can be scored as they are: queries, attention, scores, and keys. fp8 keys need scales
+// (AttentionShape::has_key_scales); without, fp8 is stored, gathered and served only.
 bool IsScorable(DType dtype);
 
 }  // namespace chunkkv

@@ -20,6 +20,7 @@ struct AttentionShape {
   int32_t key_head_size = 0;     // D
   int32_t value_head_size = 0;   // Dv; 0: no V tensor
   DType dtype = DType::kF32;
+  bool has_key_scales = false;     // of fp8: ScoreTask::key_scales are given, and keys can be scored
   double scale = 0;                // of the logits; 0: 1 / sqrt(D)
   double softcap = 0;              // logit = softcap * tanh(logit / softcap); 0: none
   std::vector<float> sink_logits;  // [H] or empty: one more term in each softmax's denominator
@@ -73,7 +74,7 @@ struct Plan {
 };
 
 // Resolves `spec` for `shape`. Errors: INVALID_ARGUMENT with a reason that names the field (BUDGET_BELOW_WINDOW,
-// BAD_KEEP_RATIO, BAD_CHUNK_STARTS, ...); UNIMPLEMENTED (SCORING_FP8) where a scored layer's keys are fp8 and its
+// BAD_KEEP_RATIO, BAD_CHUNK_STARTS, ...); UNIMPLEMENTED (SCORING_FP8) where a scored layer's keys are fp8 without scales and its
 // scores would come from queries. Source: arXiv 2502.00299 section 3, and the budget rules of the design.
 absl::StatusOr<Plan> MakePlan(const CompactionSpec& spec, const CompactionShape& shape);
 
