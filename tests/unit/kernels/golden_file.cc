@@ -1,6 +1,7 @@
 #include "tests/unit/kernels/golden_file.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -8,6 +9,15 @@
 #include <sstream>
 
 namespace chunkkv::testing {
+namespace {
+
+// Where the tree lies: as it was built, unless the environment knows better.
+std::string SourceFolder() {
+  const char* said = std::getenv("CHUNKKV_SOURCE_DIR");
+  return said != nullptr ? said : CHUNKKV_SOURCE_DIR;
+}
+
+}  // namespace
 
 std::string ReadText(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -40,7 +50,7 @@ GoldenFile ReadGoldenFile(const std::string& path) {
 
 std::vector<std::string> GoldenStems(const std::string& folder, const std::string& suffix) {
   std::vector<std::string> stems;
-  const std::string root = std::string(CHUNKKV_SOURCE_DIR) + "/tests/golden/" + folder;
+  const std::string root = SourceFolder() + "/tests/golden/" + folder;
   for (const auto& item : std::filesystem::directory_iterator(root)) {
     const std::string path = item.path().string();
     if (path.ends_with(suffix)) stems.push_back(path.substr(0, path.size() - suffix.size()));

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -64,7 +65,7 @@ TEST(SimtWarpTest, LanesExchangeValues) {
     uint32_t ballot = 0;
     for (int other = 0; other < 32; ++other) ballot |= uint32_t{(first + other) % 3 == 0} << other;
     EXPECT_EQ(words[8 * kCount + at], ballot);
-    EXPECT_EQ(simt::BitCast<double>(doubles[at]), 1.0 / (first + (lane ^ 9) + 1));
+    EXPECT_EQ(std::bit_cast<double>(doubles[at]), 1.0 / (first + (lane ^ 9) + 1));
   }
 }
 
