@@ -118,7 +118,7 @@ class StagedBatch {
   DigestTask Staged(DigestTask task) {
     const int64_t blocks = (task.size_bytes + kDigestBlockBytes - 1) / kDigestBlockBytes;
     task.data = mirror_.In(task.data, task.size_bytes);
-    task.place = heap_.Place();
+    task.place = memory_.Place();
     task.block_digests = mirror_.Out(task.block_digests, blocks * sizeof(uint64_t));
     return task;
   }
