@@ -58,6 +58,9 @@ class ForwardingLauncher final : public cuda::Launcher {
   absl::Status Rotate(const cuda::RotateRowsParams& params, const LaunchShape& shape) const override {
     return Forward({"Rotate", shape.block_count}, [&](auto& to) { return to.Rotate(params, shape); });
   }
+  absl::Status Digest(int32_t unit_bytes, const cuda::DigestParams& params, const LaunchShape& shape) const override {
+    return Forward({"Digest", shape.block_count}, [&](auto& to) { return to.Digest(unit_bytes, params, shape); });
+  }
 
   // Emulated launches are done when they return.
   absl::StatusOr<bool> Wait(void*, const std::function<bool()>&) const override { return false; }

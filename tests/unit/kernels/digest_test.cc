@@ -1,52 +1,33 @@
 // Digest tasks of every implementation against libxxhash: any size, any alignment, nothing else written.
-#include "service/format/digest.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <xxhash.h>
 
-#include <cstring>
 #include <numeric>
 #include <random>
 
 #include "chunkkv/kernels/status.h"
-#include "kernels/cuda/cuda_compactor.h"
-#include "kernels/cuda/emulated_launcher.h"
+#include "tests/unit/kernels/block_digests.h"
 #include "tests/unit/kernels/compaction_run.h"
 #include "tests/unit/kernels/implementations.h"
 
 namespace chunkkv::testing {
 namespace {
 
+using Bytes = std::vector<std::byte>;
+
 constexpr auto kBlockBytes = static_cast<int64_t>(kDigestBlockBytes);
 constexpr uint64_t kUntouched = 0x5ca1ab1e5ca1ab1e;
 
-using Bytes = std::vector<std::byte>;
-
-Bytes RandomBytes(int64_t count, std::mt19937& random) {
-  Bytes bytes(count);
-  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
-  return bytes;
-}
-
 int64_t BlockCount(int64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
-
-std::vector<uint64_t> Expected(absl::Span<const std::byte> bytes) {
-  std::vector<uint64_t> digests;
-  for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kDigestBlockBytes))) {
-    digests.push_back(XXH3_64bits(bytes.data(), std::min(bytes.size(), kDigestBlockBytes)));
-  }
-  return digests;
-}
-
-absl::Status RunDigests(const Compactor& compactor, absl::Span<const DigestTask> tasks, ExecutionContext& context) {
-  Batch batch;
-  batch.digest = tasks;
-  return RunBatch(compactor, Plan(), batch, context);
-}
 
 class CompactorDigest : public PerImplementation {
  protected:
+  absl::Status Run(absl::Span<const DigestTask> tasks) {
+    Batch batch;
+    batch.digest = tasks;
+    return RunBatch(compactor(), Plan(), batch, context_);
+  }
+
   // Of each range, all in one batch; also fails where a word after a range's digests is written.
   std::vector<std::vector<uint64_t>> Digests(const std::vector<absl::Span<const std::byte>>& ranges) {
     std::vector<std::vector<uint64_t>> digests;
@@ -56,7 +37,7 @@ class CompactorDigest : public PerImplementation {
       digests.emplace_back(BlockCount(size) + 1, kUntouched);
       tasks.push_back({range.data(), size, {}, digests.back().data()});
     }
-    const absl::Status status = RunDigests(compactor(), tasks, context_);
+    const absl::Status status = Run(tasks);
     EXPECT_TRUE(status.ok()) << status;
     for (std::vector<uint64_t>& words : digests) {
       EXPECT_EQ(words.back(), kUntouched);
@@ -68,7 +49,7 @@ class CompactorDigest : public PerImplementation {
   void ExpectDigests(const std::vector<absl::Span<const std::byte>>& ranges) {
     const std::vector<std::vector<uint64_t>> digests = Digests(ranges);
     for (size_t i = 0; i < ranges.size(); ++i) {
-      ASSERT_EQ(digests[i], Expected(ranges[i])) << "range " << i << ", " << ranges[i].size() << " bytes";
+      ASSERT_EQ(digests[i], BlockDigests(ranges[i])) << "range " << i << ", " << ranges[i].size() << " bytes";
     }
   }
 
@@ -145,18 +126,6 @@ TEST_P(CompactorDigest, OneChangedBitChangesItsBlockAlone) {
   }
 }
 
-TEST_P(CompactorDigest, MakesUpTheDigestOfTheRecord) {
-  for (const int64_t size : {int64_t{0}, int64_t{100}, kBlockBytes, 7 * kBlockBytes + 33}) {
-    const Bytes tensor = RandomBytes(size, random_);
-    const std::vector<uint64_t> digests = Digests({tensor})[0];
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(digests.data(), digests.size() * sizeof(uint64_t)));
-    Bytes16 combined;
-    std::memcpy(combined.data(), canonical.digest, combined.size());
-    EXPECT_EQ(combined, DigestTensor(tensor)) << size;
-  }
-}
-
 TEST_P(CompactorDigest, MoreTasksThanALaunchTakesOnSeveralThreads) {
   context_.run_parallel = OnThreads(3);
   std::vector<int64_t> sizes;
@@ -182,7 +151,7 @@ TEST_P(CompactorDigest, ComesAfterTheGatherOfItsBatch) {
   batch.gather = absl::MakeConstSpan(&gather, 1);
   batch.digest = absl::MakeConstSpan(&digest, 1);
   ASSERT_TRUE(RunBatch(compactor(), Plan(), batch, context_).ok());
-  EXPECT_EQ(digests, Expected(kept));
+  EXPECT_EQ(digests, BlockDigests(kept));
 }
 
 TEST_P(CompactorDigest, RefusesBadTasks) {
@@ -201,11 +170,11 @@ TEST_P(CompactorDigest, RefusesBadTasks) {
   };
   for (const auto& bad : kCases) {
     const DigestTask tasks[] = {{tensor.data(), 100, {}, &digest}, bad.task};
-    const absl::Status status = RunDigests(compactor(), tasks, context_);
+    const absl::Status status = Run(tasks);
     EXPECT_EQ(StatusReason(status), bad.reason);
     EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("digest[1]"));
   }
-  EXPECT_TRUE(RunDigests(compactor(), {DigestTask{}}, context_).ok());
+  EXPECT_TRUE(Run({DigestTask{}}).ok());
 }
 
 TEST_P(CompactorDigest, IsCancelled) {
@@ -213,64 +182,8 @@ TEST_P(CompactorDigest, IsCancelled) {
   const Bytes tensor = RandomBytes(3 * kBlockBytes, random_);
   std::vector<uint64_t> digests(3, kUntouched);
   const DigestTask task{tensor.data(), 3 * kBlockBytes, {}, digests.data()};
-  EXPECT_EQ(StatusReason(RunDigests(compactor(), {task}, context_)), "CANCELLED");
+  EXPECT_EQ(StatusReason(Run({task})), "CANCELLED");
   EXPECT_EQ(digests, std::vector<uint64_t>(3, kUntouched));
-}
-
-struct alignas(32) Block {
-  std::byte bytes[kDigestBlockBytes];
-};
-
-// What the kernels touch, on the host's memory: no staging between.
-class DigestKernelTest : public ::testing::Test {
- protected:
-  absl::Status Run(absl::Span<const DigestTask> tasks) {
-    const auto compactor = cuda::MakeCompactor(cuda::MakeEmulatedLauncher(seed_, &traffic_));
-    uint64_t failure = ~uint64_t{0};
-    ExecutionContext context;
-    context.failure = &failure;
-    return RunDigests(*compactor, tasks, context);
-  }
-
-  std::mt19937 random_{7};
-  uint64_t seed_ = 1;
-  simt::emulation::Traffic traffic_;
-};
-
-TEST_F(DigestKernelTest, ReadsEachSectorOnce) {
-  constexpr int64_t kBlocks = 13;
-  std::vector<Block> tensor(kBlocks);
-  std::vector<uint64_t> digests(kBlocks);
-  ASSERT_TRUE(Run({DigestTask{tensor[0].bytes, kBlocks * kBlockBytes, {}, digests.data()}}).ok());
-  EXPECT_EQ(traffic_.Loads().requested, kBlocks * kBlockBytes / 32);
-  EXPECT_EQ(traffic_.Loads().distinct, kBlocks * kBlockBytes / 32);
-  EXPECT_EQ(traffic_.Loads().requests, kBlocks * kBlockBytes / 512);
-}
-
-TEST_F(DigestKernelTest, AnOddSizeSlowsItsLastBlockAlone) {
-  constexpr int64_t kBlocks = 5;
-  std::vector<Block> tensor(kBlocks + 1);
-  std::vector<uint64_t> digests(kBlocks + 1);
-  ASSERT_TRUE(Run({DigestTask{tensor[0].bytes, kBlocks * kBlockBytes + 3, {}, digests.data()}}).ok());
-  constexpr int64_t kByteLoads = 8;  // that bring a lane its part of a message of 3 bytes
-  EXPECT_LE(traffic_.Loads().requests, kBlocks * kBlockBytes / 512 + kByteLoads);
-}
-
-TEST_F(DigestKernelTest, RefusesMemoryOutOfReach) {
-  const Bytes tensor(100);
-  uint64_t digest = kUntouched;
-  const DigestTask task = {tensor.data(), 100, {MemoryKind::kDevice, 7}, &digest};
-  EXPECT_EQ(StatusReason(Run({task})), "DEVICE_MEMORY");
-  EXPECT_EQ(digest, kUntouched);
-}
-
-TEST_F(DigestKernelTest, DoesNotDependOnTheOrderOfThreads) {
-  const Bytes tensor = RandomBytes(2 * kBlockBytes + 777, random_);
-  for (seed_ = 1; seed_ <= 20; ++seed_) {
-    std::vector<uint64_t> digests(3);
-    ASSERT_TRUE(Run({DigestTask{tensor.data(), static_cast<int64_t>(tensor.size()), {}, digests.data()}}).ok());
-    ASSERT_EQ(digests, Expected(tensor)) << "seed " << seed_;
-  }
 }
 
 }  // namespace
