@@ -65,14 +65,19 @@ absl::Status Create(const chunkkv_device* device, const chunkkv_context_options*
   return absl::OkStatus();
 }
 
+// `plan`'s, or one without layers, which serves a batch that only copies.
+const Plan& PlanOf(const chunkkv_plan* plan) {
+  static const Plan kNone;
+  return plan == nullptr ? kNone : plan->plan;
+}
+
 // The batch after those on their way, read from `from`.
 absl::Status ReadNext(chunkkv_context* context, const chunkkv_plan* plan, const chunkkv_batch* from,
                       OwnedBatch** batch) {
   if (context == nullptr) return BadStruct("context", "is null");
-  if (plan == nullptr) return BadStruct("plan", "is null");
   if (context->batches.size() <= context->enqueued_count) context->batches.push_back(std::make_unique<OwnedBatch>());
   *batch = context->batches[context->enqueued_count].get();
-  return (*batch)->Read(plan->plan, from);
+  return (*batch)->Read(PlanOf(plan), from);
 }
 
 absl::Status WorkspaceBytes(chunkkv_context* context, const chunkkv_plan* plan, const chunkkv_batch* from,
@@ -80,7 +85,7 @@ absl::Status WorkspaceBytes(chunkkv_context* context, const chunkkv_plan* plan, 
   if (bytes == nullptr) return BadStruct("bytes", "is null");
   OwnedBatch* batch = nullptr;
   if (absl::Status status = ReadNext(context, plan, from, &batch); !status.ok()) return status;
-  *bytes = context->compactor->WorkspaceBytes(plan->plan, batch->View());
+  *bytes = context->compactor->WorkspaceBytes(PlanOf(plan), batch->View());
   return absl::OkStatus();
 }
 
@@ -91,7 +96,7 @@ absl::Status Enqueue(chunkkv_context* context, const chunkkv_plan* plan, const c
   if (workspace == nullptr && workspace_bytes > 0) return BadStruct("workspace", "is null");
   ++context->enqueued_count;
   const absl::Span<std::byte> scratch(static_cast<std::byte*>(workspace), workspace_bytes);
-  absl::Status status = context->compactor->Enqueue(plan->plan, batch->View(), scratch, context->execution);
+  absl::Status status = context->compactor->Enqueue(PlanOf(plan), batch->View(), scratch, context->execution);
   if (!status.ok()) --context->enqueued_count;  // refused: nothing of it is on its way
   return status;
 }

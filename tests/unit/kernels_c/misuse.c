@@ -116,7 +116,7 @@ void check_misuse(const chunkkv_device* device, chunkkv_context* context, const 
   uint64_t bytes = 0;
 
   CHECK_FAILS(chunkkv_enqueue(NULL, plan, &right->batch, NULL, 0), CHUNKKV_INVALID_ARGUMENT, "BAD_STRUCT");
-  CHECK_FAILS(chunkkv_enqueue(context, NULL, &right->batch, NULL, 0), CHUNKKV_INVALID_ARGUMENT, "BAD_STRUCT");
+  CHECK_FAILS(chunkkv_enqueue(context, NULL, &right->batch, NULL, 0), CHUNKKV_INVALID_ARGUMENT, "BAD_TASK");
   CHECK_FAILS(chunkkv_enqueue(context, plan, NULL, NULL, 0), CHUNKKV_INVALID_ARGUMENT, "BAD_STRUCT");
   CHECK_FAILS(chunkkv_enqueue(context, plan, &right->batch, NULL, 64), CHUNKKV_INVALID_ARGUMENT, "BAD_STRUCT");
   CHECK_FAILS(chunkkv_enqueue(context, plan, &right->batch, NULL, 0), CHUNKKV_INVALID_ARGUMENT, "WORKSPACE_TOO_SMALL");

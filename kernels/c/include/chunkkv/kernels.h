@@ -327,7 +327,8 @@ CHUNKKV_API chunkkv_code chunkkv_context_create(const chunkkv_device* device, co
 /* Everything that was enqueued must have been waited for. */
 CHUNKKV_API void chunkkv_context_destroy(chunkkv_context* context);
 
-/* Scratch that `batch` needs, aligned to 64 bytes. Depends on counts and shapes only; no tensor is read. */
+/* Scratch that `batch` needs, aligned to 64 bytes. Depends on counts and shapes only; no tensor is read. Here and in
+ * chunkkv_enqueue, `plan` may be null for a batch that neither scores nor selects. */
 CHUNKKV_API chunkkv_code chunkkv_workspace_bytes(chunkkv_context* context, const chunkkv_plan* plan,
                                                  const chunkkv_batch* batch, uint64_t* bytes);
 
