@@ -78,7 +78,8 @@ find "$out/bin" "$out/lib" -type f -exec strip --strip-unneeded {} +
 
 cp tests/gpu/run.sh "$out/"
 (find tests/bench/gpu -name '*.py' -not -name 'test_*' -not -name conftest.py
- ls tests/quality/needle/__init__.py tests/quality/needle/svg.py
+ ls tests/gpu/kernels_on_cuda.py tests/quality/needle/__init__.py tests/quality/needle/svg.py
+ find client/python/chunkkv -name '*.py'
  find tests/golden/compaction tests/golden/kvpress -type f) | xargs cp --parents -t "$out"
 
 (cd "$out" && du -ah --max-depth=2 . | sort -k2)

@@ -11,6 +11,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}
+export CHUNKKV_KERNELS_LIBRARY=$here/lib/libchunkkv_kernels.so
 export CHUNKKV_SOURCE_DIR=$here PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUTF8=1 LC_NUMERIC=C
 
 vectors='Implementations/KvpressVectorsTest.*/cuda*'
@@ -26,6 +27,7 @@ steps() {  # calls "$@" NAME SECONDS KIND COMMAND... for each step
     "$@" $tool 25 sanitizer compute-sanitizer --tool $tool --error-exitcode 86 $gpu_test "--gtest_filter=$vectors"
   done
   "$@" conformance 90 test $gpu_test '--gtest_filter=*/cuda*'
+  "$@" workers 18 program "$python" tests/gpu/kernels_on_cuda.py
   "$@" limits 30 lines "$python" $benchmark/limits.py
   local bench
   for bench in G1 G2 G3 G4 P1; do
@@ -96,6 +98,8 @@ judge() {  # KIND LOG LINES: sets outcome and reason
     reason="took longer than its limit"
   elif ((code == 126 || code == 127)); then
     reason="cannot be run"
+  elif [[ $kind == program ]] && ((code == 77)); then
+    outcome=skipped reason="says that a package is missing"
   elif ((code != 0)); then
     reason="status $code"
   elif [[ $kind == lines ]] && ((added == 0)); then

@@ -60,6 +60,7 @@ def test_the_folder_has_the_python_parts_and_the_vectors(built, tmp_path):
     done = subprocess.run([shutil.which("python3"), out / "tests/bench/gpu/report.py", "--help"], capture_output=True)
     assert done.returncode == 0, done.stderr
     assert list(out.glob("tests/golden/kvpress/*.kept.safetensors")) and (out / "tests/bench/gpu/peers").is_dir()
+    assert (out / "tests/gpu/kernels_on_cuda.py").exists() and (out / "client/python/chunkkv/kernels").is_dir()
     assert not list(out.rglob("test_*")) and not list(out.rglob("__pycache__"))
     assert subprocess.run([out / "run.sh", "--list"], capture_output=True).returncode == 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 VARIABLE = "CHUNKKV_KERNELS_LIBRARY"
-_ROOT = Path(__file__).resolve().parents[3]
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_library() -> Path:
