@@ -23,7 +23,8 @@ absl::Status ReadRope(const chunkkv_rope* from, absl::string_view name, RopeShap
   chunkkv_rope rope;
   if (absl::Status status = ReadStruct(from, absl::StrCat(name, ".rope"), &rope); !status.ok()) return status;
   if (rope.rotary_dims < 0 || rope.rotary_dims > kMaxHeadSize || rope.rotary_dims % 2 != 0) {
-    return InvalidArgument("BAD_ROPE", absl::StrCat(name, ".rope.rotary_dims ", rope.rotary_dims, " is odd or too large"));
+    return InvalidArgument("BAD_ROPE",
+                           absl::StrCat(name, ".rope.rotary_dims ", rope.rotary_dims, " is odd or too large"));
   }
   if (rope.rotary_dims > 0 && rope.inv_freq == nullptr) {
     return InvalidArgument("BAD_ROPE", absl::StrCat(name, ".rope.inv_freq is null"));
@@ -40,7 +41,8 @@ absl::Status ReadRope(const chunkkv_rope* from, absl::string_view name, RopeShap
 absl::Status OwnedBatch::ReadScore(const Plan& plan, absl::string_view name, const chunkkv_score_task& from) {
   if (from.layer < 0 || from.layer >= static_cast<int32_t>(plan.layers.size())) return BadTask(name, "no such layer");
   if (from.token_score_count != plan.past_length) {
-    return BadTask(name, absl::StrCat("token_scores has ", from.token_score_count, " elements, not ", plan.past_length));
+    return BadTask(name,
+                   absl::StrCat("token_scores has ", from.token_score_count, " elements, not ", plan.past_length));
   }
   const AttentionShape& shape = plan.layers[from.layer];
   const int64_t window = std::min(plan.window_length, plan.token_count);
@@ -74,6 +76,9 @@ absl::Status OwnedBatch::ReadScore(const Plan& plan, absl::string_view name, con
 
 absl::Status OwnedBatch::ReadSelect(const Plan& plan, absl::string_view name, const chunkkv_select_task& from) {
   if (from.group < 0 || from.group >= static_cast<int32_t>(plan.groups.size())) return BadTask(name, "no such group");
+  if (from.budget < 0 || from.budget > plan.token_count) {
+    return BadTask(name, absl::StrCat("budget ", from.budget, " is not one of this plan's"));
+  }
   if (from.token_score_count > static_cast<uint64_t>(plan.groups[from.group].layer_count)) {
     return BadTask(name, "more lists of token scores than the group has layers");
   }

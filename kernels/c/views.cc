@@ -63,12 +63,18 @@ absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, MutableR
 absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, RowsView* to) {
   MutableRowsView rows;
   if (absl::Status status = ReadRows(from, name, &rows); !status.ok()) return status;
-  *to = {rows.data,       rows.dtype,
-         rows.token_count, rows.head_count,
-         rows.head_size,  rows.token_stride_bytes,
-         rows.head_stride_bytes, rows.place,
-         rows.block_ids,  rows.block_token_count,
-         rows.block_count, rows.block_stride_bytes};
+  *to = {rows.data,
+         rows.dtype,
+         rows.token_count,
+         rows.head_count,
+         rows.head_size,
+         rows.token_stride_bytes,
+         rows.head_stride_bytes,
+         rows.place,
+         rows.block_ids,
+         rows.block_token_count,
+         rows.block_count,
+         rows.block_stride_bytes};
   return absl::OkStatus();
 }
 
@@ -86,7 +92,8 @@ absl::Status ReadDense(const chunkkv_dense* from, absl::string_view name, int64_
 
 absl::Status ReadPositions(const int32_t* positions, uint64_t count, absl::string_view name,
                            absl::Span<const int32_t>* to) {
-  if (count > static_cast<uint64_t>(kMaxTokenCount)) return BadTask(name, "lists more positions than a prompt may have");
+  if (count > static_cast<uint64_t>(kMaxTokenCount))
+    return BadTask(name, "lists more positions than a prompt may have");
   if (count > 0 && positions == nullptr) return BadTask(name, "positions has no memory");
   *to = {positions, static_cast<size_t>(count)};
   return absl::OkStatus();

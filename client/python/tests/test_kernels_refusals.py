@@ -70,6 +70,13 @@ def test_wrong_positions(positions):
     assert caught.value.reason in ("BAD_POSITIONS", "BAD_SHAPE")
 
 
+def test_positions_of_64_bits_do_not_wrap():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(chunkkv.InvalidArgument) as caught:
+        kernels.gather(torch.from_numpy(K.copy()), torch.tensor([2**32 + 5]))
+    assert caught.value.reason == "BAD_POSITIONS"
+
+
 def test_contiguous_keys_need_a_rope():
     with pytest.raises(chunkkv.InvalidArgument) as caught:
         kernels.compact(layers_with(), SPEC, contiguous=True)

@@ -165,3 +165,17 @@ def test_streaming_llm_needs_no_scores():
     assert result.positions[0].tolist() == [*range(4), *range(TOKENS - 16, TOKENS)] and result.retained_mass == ()
     plan = kernels.plan(spec, TOKENS, [run_of(layers[0].k, layers[0].v)])
     assert kernels.select(plan, 0).positions.tolist() == result.positions[0].tolist()
+
+
+def test_layers_of_a_put_are_taken_as_they_are():
+    sample = cache(TOKENS, window=WINDOW)
+    own = kernels.compact([kernels.KvLayer(k=k, v=v, queries=queries) for k, v, queries in sample], SPEC)
+    of_put = kernels.compact([chunkkv.Layer(k=k, v=v, queries=queries) for k, v, queries in sample], SPEC)
+    assert [positions.tolist() for positions in of_put.positions] == [positions.tolist() for positions in own.positions]
+
+
+def test_arrays_and_tensors_may_be_mixed():
+    pytest.importorskip("torch")
+    k, v, queries = cache(TOKENS, window=WINDOW)[0]
+    kept = kernels.compact([kernels.KvLayer(k=k, v=as_tensor(v), queries=as_tensor(queries))], SPEC).layers[0]
+    assert isinstance(kept.k, np.ndarray) and as_array(kept.v).tobytes() == v[kept.positions].tobytes()

@@ -2,13 +2,13 @@
 
 #include "check.h"
 
-#define REFUSED_PLAN(change, reason)                                                           \
-  do {                                                                                         \
-    request r;                                                                                 \
-    make_request(&r);                                                                          \
-    change;                                                                                    \
+#define REFUSED_PLAN(change, reason)                                                              \
+  do {                                                                                            \
+    request r;                                                                                    \
+    make_request(&r);                                                                             \
+    change;                                                                                       \
     CHECK_FAILS(chunkkv_plan_create(&r.spec, &r.shape, &plan), CHUNKKV_INVALID_ARGUMENT, reason); \
-    CHECK(plan == NULL);                                                                       \
+    CHECK(plan == NULL);                                                                          \
   } while (0)
 
 void check_plan_misuse(const request* right) {
@@ -86,12 +86,13 @@ void check_device_misuse(void) {
   CHECK(device == NULL && context == NULL);
 }
 
-#define REFUSED(change, code, reason)                                                                     \
-  do {                                                                                                    \
-    make_request(&r);                                                                                     \
-    change;                                                                                               \
-    CHECK_FAILS(chunkkv_enqueue(context, plan, &r.batch, workspace, sizeof(workspace)), code, reason);    \
-    CHECK(chunkkv_wait(context) == CHUNKKV_OK);                                                           \
+#define REFUSED(change, code, reason)                                                                    \
+  do {                                                                                                   \
+    make_request(&r);                                                                                    \
+    change;                                                                                              \
+    chunkkv_workspace_bytes(context, plan, &r.batch, &bytes); /* may do without what it does not read */ \
+    CHECK_FAILS(chunkkv_enqueue(context, plan, &r.batch, workspace, sizeof(workspace)), code, reason);   \
+    CHECK(chunkkv_wait(context) == CHUNKKV_OK);                                                          \
   } while (0)
 
 #define REFUSED_TASK(change) REFUSED(change, CHUNKKV_INVALID_ARGUMENT, "BAD_TASK")
@@ -155,6 +156,8 @@ void check_misuse(const chunkkv_device* device, chunkkv_context* context, const 
   REFUSED_TASK(r.select[1].group = LAYERS);
   REFUSED_TASK(r.select[1].budget = TOKENS + 1);
   REFUSED_TASK(r.select[1].budget = INT64_MIN);
+  REFUSED_TASK(r.select[1].budget = 0);
+  REFUSED_TASK(r.select[1].budget = WINDOW - 1);
   REFUSED_TASK(r.select[1].positions = NULL);
   REFUSED_TASK(r.select[1].token_scores = NULL);
   REFUSED_TASK(r.select[1].token_score_count = 0);

@@ -10,7 +10,8 @@ static void fill(request* r, int layer) {
   int t, i;
   for (t = 0; t < TOKENS; ++t) {
     for (i = 0; i < HEADS * SIZE; ++i) {
-      r->keys[layer][t * HEADS * SIZE + i] = (t >= hot && t < hot + 6 ? 2.0f : 0.0f) + 0.001f * (float)((t * 7 + i) % 11);
+      r->keys[layer][t * HEADS * SIZE + i] =
+          (t >= hot && t < hot + 6 ? 2.0f : 0.0f) + 0.001f * (float)((t * 7 + i) % 11);
     }
   }
   for (i = 0; i < WINDOW * QUERY_HEADS * SIZE; ++i) r->queries[layer][i] = 1.0f;

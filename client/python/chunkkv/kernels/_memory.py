@@ -57,14 +57,13 @@ class Place:
             return {"memory_kind": _structs.HOST}
         return {"memory_kind": _structs.DEVICE, "device": self.device}
 
-    def empty(self, shape: tuple[int, ...], like: Any = None) -> Any:
-        """With indeterminate contents; of the dtype of `like`, or of float32."""
+    def zeros(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """dtype: NumPy's name of it."""
         if is_tensor(self.like):
             import torch
 
-            dtype = torch.float32 if like is None else like.dtype
-            return torch.empty(shape, dtype=dtype, device=self.like.device)
-        return np.empty(shape, np.float32 if like is None else like.dtype)
+            return torch.zeros(shape, dtype=getattr(torch, dtype), device=self.like.device)
+        return np.zeros(shape, dtype)
 
     def of(self, value: Any, dtype: str) -> Any:
         """`value` dense, of NumPy's dtype of that name, in this place; itself where it is so already."""
@@ -78,13 +77,15 @@ class Place:
         return np.ascontiguousarray(value, dtype)
 
     def positions(self, value: Any) -> Any:
-        """int32 [count]. Errors: InvalidArgument (BAD_POSITIONS)."""
+        """int32 [count]. Errors: InvalidArgument (BAD_POSITIONS, BAD_SHAPE)."""
         if not is_tensor(value):
             value = np.asarray(value)
-            if value.size and (value.dtype.kind not in "iu" or value.min() < 0 or value.max() > np.iinfo(np.int32).max):
-                raise InvalidArgument("BAD_POSITIONS", "positions are not whole numbers of 32 bits from 0")
         if value.ndim != 1:
             raise InvalidArgument("BAD_SHAPE", f"positions have shape {tuple(value.shape)}, not [count]")
+        if len(value) and str(value.dtype).removeprefix("torch.") != "int32":  # int32 is for the library to check
+            of_whole_numbers = "int" in str(value.dtype)
+            if not of_whole_numbers or value.min() < 0 or value.max() > np.iinfo(np.int32).max:
+                raise InvalidArgument("BAD_POSITIONS", "positions are not whole numbers of 32 bits from 0")
         return self.of(value, "int32")
 
 
@@ -105,6 +106,15 @@ def place_of(*values: Any) -> Place:
         raise InvalidArgument("MIXED_DEVICES", "tensors are in more than one memory")
     device, like = next(iter(places.items()), (None, None))
     return Place(device, like)
+
+
+def empty(shape: tuple[int, ...], like: Any) -> Any:
+    """With indeterminate contents; of the kind, dtype and memory of `like`."""
+    if is_tensor(like):
+        import torch
+
+        return torch.empty(shape, dtype=like.dtype, device=like.device)
+    return np.empty(shape, like.dtype)
 
 
 def address(value: Any) -> int:

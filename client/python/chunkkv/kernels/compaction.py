@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from .._arrays import as_array
 from ..errors import FailedPrecondition, InvalidArgument
 from ..layers import AttentionRun, Layer, Rope
@@ -130,7 +128,7 @@ class _Request:
                                          for name in (*_ROWS, "queries", "attention")))
         self._plan = _plan_of(layers, spec, sharded)
         self._keep: list[Any] = []
-        self._scores = {index: self._place.of(np.zeros(self._plan.past_length, np.float32), "float32")
+        self._scores = {index: self._place.zeros((self._plan.past_length,), "float32")
                         for index in range(len(layers)) if self._plan.needs_scores and self._plan.is_scored(index)}
 
     def run(self) -> Compacted:
@@ -157,8 +155,8 @@ class _Request:
     def _allocate_lists(self, budget: int) -> None:
         self._chosen_by = [[index for index in range(group.first_layer, group.first_layer + group.layer_count)
                             if index in self._scores] for group in self._plan.groups]
-        self._masses = [self._place.of(np.zeros(len(chosen_by)), "float64") for chosen_by in self._chosen_by]
-        self._positions = [self._place.of(np.zeros(budget, np.int32), "int32") for _ in self._plan.groups]
+        self._masses = [self._place.zeros((len(chosen_by),), "float64") for chosen_by in self._chosen_by]
+        self._positions = [self._place.zeros((budget,), "int32") for _ in self._plan.groups]
 
     def _select_tasks(self, budget: int) -> list[Any]:
         return [tasks.select(index, budget, [self._scores[layer] for layer in chosen_by], self._positions[index],
@@ -215,7 +213,7 @@ class _Request:
         if tokens != self._plan.token_count:
             raise InvalidArgument("TOKEN_COUNT", f"{name} has {tokens} tokens, the first layer's k has "
                                                  f"{self._plan.token_count}")
-        out = self._place.empty((len(positions), heads, size), _rows.memory_of(rows))
+        out = _memory.empty((len(positions), heads, size), _rows.memory_of(rows))
         batch.append(tasks.gather(rows, positions, out, self._place, self._keep, getattr(layer, "dtype", None), name))
         return out
 

@@ -100,8 +100,14 @@ def _on_threads(options: _structs.ContextOptions, threads: int) -> Any:
     pool = _pool(threads)
 
     def run_parallel(user: int, count: int, body: Any, argument: int) -> None:
-        for _ in pool.map(lambda index: body(argument, index), range(count)):
-            pass
+        started = []
+        for index in range(count):
+            try:
+                started.append(pool.submit(body, argument, index))
+            except RuntimeError:  # the interpreter is ending: no thread takes any more
+                body(argument, index)
+        for work in started:
+            work.result()
 
     options.run_parallel = _structs.RUN_PARALLEL(run_parallel)
     return options.run_parallel

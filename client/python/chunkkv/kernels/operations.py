@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..errors import InvalidArgument
 from ..layers import Rope
 from . import _memory, device, tasks
@@ -48,7 +46,7 @@ def score(plan: Plan, layer: int, *, k: _rows.Rows = None, queries: Any = None, 
     Errors: InvalidArgument (NON_FINITE_INPUT, NEGATIVE_SCORES, BAD_TASK, BAD_SHAPE, ...); Unimplemented (SCORING_FP8).
     """
     place = _memory.place_of(*(_rows.memory_of(value) for value in (k, queries, attention, token_scores)))
-    out = place.empty((plan.past_length,))
+    out = place.zeros((plan.past_length,), "float32")
     keep: list[Any] = []
     task = tasks.score(plan, layer, _ScoreInputs(k, queries, lse, attention, token_scores), out, place, keep, dtype)
     device.run([task], plan.handle, place, on)
@@ -70,8 +68,8 @@ def select(plan: Plan, group: int, token_scores: Sequence[Any] = (), *, budget: 
     if any(tuple(values.shape) != (plan.past_length,) for values in scores):
         raise InvalidArgument("BAD_SHAPE", f"token_scores are not all of shape [{plan.past_length}]")
     budget = plan.budget if budget is None else budget
-    positions = place.of(np.zeros(max(0, min(budget, plan.token_count)), np.int32), "int32")
-    masses = place.of(np.zeros(len(scores)), "float64")
+    positions = place.zeros((max(0, min(budget, plan.token_count)),), "int32")
+    masses = place.zeros((len(scores),), "float64")
     keep: list[Any] = []
     device.run([tasks.select(group, budget, scores, positions, masses, keep)], plan.handle, place, on)
     return Selection(positions, tuple(masses.tolist()))
@@ -87,7 +85,7 @@ def gather(rows: _rows.Rows, positions: Any, *, out: Any = None, dtype: str | No
     place = _memory.place_of(memory, out)
     listed = place.positions(positions)
     _, heads, size = _rows.shape_of(rows, "rows")
-    out = _result(out, (len(listed), heads, size), memory, place)
+    out = _result(out, (len(listed), heads, size), memory)
     keep: list[Any] = []
     device.run([tasks.gather(rows, listed, out, place, keep, dtype)], None, place, on)
     return out
@@ -101,7 +99,7 @@ def rotate(k: Any, positions: Any, rope: Rope, *, out: Any = None, dtype: str | 
     """
     place = _memory.place_of(k, out)
     listed = place.positions(positions)
-    out = _result(out, tuple(k.shape), k, place)
+    out = _result(out, tuple(k.shape), k)
     keep: list[Any] = []
     device.run([tasks.rotate(k, listed, rope, out, place, keep, dtype)], None, place, on)
     return out
@@ -126,9 +124,9 @@ def scatter(rows: Any, positions: Any, into: _rows.Rows, *, dtype: str | None = 
     device.run([tasks.scatter(rows, listed, into, place, keep, dtype)], None, place, on)
 
 
-def _result(out: Any, shape: tuple[int, ...], like: Any, place: _memory.Place) -> Any:
+def _result(out: Any, shape: tuple[int, ...], like: Any) -> Any:
     if out is None:
-        return place.empty(shape, like)
+        return _memory.empty(shape, like)
     if out.dtype != like.dtype:
         raise InvalidArgument("BAD_DTYPE", f"out is {out.dtype}, not {like.dtype}")
     _check_result(out, shape, "out")

@@ -2,10 +2,11 @@
  *
  *   chunkkv_plan_create -> chunkkv_workspace_bytes -> chunkkv_enqueue -> chunkkv_wait
  *
- * A plan is a spec made definite for one prompt. A batch lists tasks; chunkkv_enqueue runs all its score tasks, then its
- * select, gather, rotate and scatter tasks, in that order. Nothing blocks but chunkkv_wait (on a host, chunkkv_enqueue
- * does the work). All tensors, lists and the workspace belong to the caller and must live, unmoved, until chunkkv_wait
- * returns; task and view structs only until chunkkv_enqueue returns. The library allocates no tensor memory.
+ * A plan is a spec made definite for one prompt. A batch lists tasks; chunkkv_enqueue runs all its score tasks, then
+ * its select, gather, rotate and scatter tasks, in that order. Nothing blocks but chunkkv_wait (on a host,
+ * chunkkv_enqueue does the work). All tensors, lists and the workspace belong to the caller and must live, unmoved,
+ * until chunkkv_wait returns; task and view structs only until chunkkv_enqueue returns. The library allocates no tensor
+ * memory.
  *
  * Structs begin with struct_size, which the caller sets to sizeof; every other field that is not used is zero. Fields
  * are only ever added at the end. All elements of an array have the same struct_size. Shapes are in brackets, outermost
@@ -13,8 +14,8 @@
  *
  * Plans and devices are immutable and may be shared by threads; a context serves one thread at a time.
  *
- * Functions that return a chunkkv_code leave, for the calling thread, a reason and a text of the last call. No exception
- * leaves the library. */
+ * Functions that return a chunkkv_code leave, for the calling thread, a reason and a text of the last call. No
+ * exception leaves the library. */
 #ifndef CHUNKKV_KERNELS_H_
 #define CHUNKKV_KERNELS_H_
 
@@ -96,23 +97,24 @@ enum {
 /* What is asked of compaction. Names are lower case; null takes the default, in brackets. */
 typedef struct chunkkv_spec {
   uint64_t struct_size;
-  uint64_t set_fields;      /* CHUNKKV_SPEC_... */
-  const char* policy;       /* full, chunk_kv, snap_kv, h2o, streaming_llm, external */
-  const char* group_score;  /* leader, sum [leader] */
-  const char* chunk_reduce; /* sum, mean, max [sum; max with chunk_starts] */
-  const char* on_low_mass;  /* fail, raise_budget, keep_full [fail] */
-  double keep_ratio;        /* share kept, in (0, 1]; this or max_tokens, but for full and external */
-  double recent_ratio;      /* h2o [0.5] */
-  double min_retained_mass; /* guardrail, in [0, 1] [none] */
-  int64_t max_tokens;       /* tokens kept, window and sinks included */
-  int64_t max_raised_tokens;   /* [L] */
-  int32_t chunk_length;        /* [10] */
-  int32_t window_length;       /* [32] */
-  int32_t reuse_group;         /* [1] */
-  int32_t sink_tokens;         /* [0; streaming_llm 4] */
-  int32_t pool;                /* odd [1; snap_kv 5] */
-  int32_t budget_multiple;     /* [1] */
-  const int32_t* chunk_starts; /* given chunks: ascending token positions, the first equal to sink_tokens; null: a grid */
+  uint64_t set_fields;       /* CHUNKKV_SPEC_... */
+  const char* policy;        /* full, chunk_kv, snap_kv, h2o, streaming_llm, external */
+  const char* group_score;   /* leader, sum [leader] */
+  const char* chunk_reduce;  /* sum, mean, max [sum; max with chunk_starts] */
+  const char* on_low_mass;   /* fail, raise_budget, keep_full [fail] */
+  double keep_ratio;         /* share kept, in (0, 1]; this or max_tokens, but for full and external */
+  double recent_ratio;       /* h2o [0.5] */
+  double min_retained_mass;  /* guardrail, in [0, 1] [none] */
+  int64_t max_tokens;        /* tokens kept, window and sinks included */
+  int64_t max_raised_tokens; /* [L] */
+  int32_t chunk_length;      /* [10] */
+  int32_t window_length;     /* [32] */
+  int32_t reuse_group;       /* [1] */
+  int32_t sink_tokens;       /* [0; streaming_llm 4] */
+  int32_t pool;              /* odd [1; snap_kv 5] */
+  int32_t budget_multiple;   /* [1] */
+  const int32_t*
+      chunk_starts; /* given chunks: ascending token positions, the first equal to sink_tokens; null: a grid */
   uint64_t chunk_start_count;
   const chunkkv_group* groups; /* explicit groups; null: runs of reuse_group layers */
   uint64_t group_count;
@@ -126,10 +128,10 @@ typedef struct chunkkv_attention_shape {
   int32_t key_head_size;    /* D */
   int32_t value_head_size;  /* Dv; 0: no V tensor */
   chunkkv_dtype dtype;
-  int32_t sink_logit_count;  /* 0 or H */
-  double scale;              /* of the logits; 0: 1 / sqrt(D) */
-  double softcap;            /* 0: none */
-  const float* sink_logits;  /* [H] */
+  int32_t sink_logit_count; /* 0 or H */
+  double scale;             /* of the logits; 0: 1 / sqrt(D) */
+  double softcap;           /* 0: none */
+  const float* sink_logits; /* [H] */
 } chunkkv_attention_shape;
 
 typedef struct chunkkv_shape {
@@ -142,11 +144,7 @@ typedef struct chunkkv_shape {
   int32_t is_sharded; /* tensor or pipeline parallel: only on_low_mass fail */
 } chunkkv_shape;
 
-enum {
-  CHUNKKV_RAISED_TO_WINDOW = 1 << 0,
-  CHUNKKV_ROUNDED_TO_MULTIPLE = 1 << 1,
-  CHUNKKV_EVERYTHING_KEPT = 1 << 2
-};
+enum { CHUNKKV_RAISED_TO_WINDOW = 1 << 0, CHUNKKV_ROUNDED_TO_MULTIPLE = 1 << 1, CHUNKKV_EVERYTHING_KEPT = 1 << 2 };
 
 typedef struct chunkkv_plan_info {
   uint64_t struct_size; /* of what may be written */
@@ -157,7 +155,7 @@ typedef struct chunkkv_plan_info {
   int64_t budget; /* B; 0 for external, whose lists decide */
   int32_t layer_count;
   int32_t group_count;
-  int32_t needs_scores; /* 1: the policy chooses by token scores, and a source gives them */
+  int32_t needs_scores;  /* 1: the policy chooses by token scores, and a source gives them */
   int32_t budget_change; /* what made B differ from the request: CHUNKKV_RAISED_TO_WINDOW, ... */
 } chunkkv_plan_info;
 
@@ -215,13 +213,13 @@ typedef struct chunkkv_dense {
 /* Token scores of one scored layer. Which inputs are read depends on the plan's score source; w' = min(w, L). */
 typedef struct chunkkv_score_task {
   uint64_t struct_size;
-  const chunkkv_rows* keys;           /* query_window: [L, Hkv, D], RoPE applied */
-  const chunkkv_dense* queries;       /* query_window: [w', H, D] of the last w' tokens, RoPE applied */
-  const float* lse;                   /* query_window with LSE: [w', H], natural log */
-  const chunkkv_dense* attention;     /* attention: probabilities [H, w', L] */
+  const chunkkv_rows* keys;             /* query_window: [L, Hkv, D], RoPE applied */
+  const chunkkv_dense* queries;         /* query_window: [w', H, D] of the last w' tokens, RoPE applied */
+  const float* lse;                     /* query_window with LSE: [w', H], natural log */
+  const chunkkv_dense* attention;       /* attention: probabilities [H, w', L] */
   const chunkkv_dense* token_scores_in; /* token_scores: [P] */
-  float* token_scores;                /* out: [P] */
-  int64_t token_score_count;          /* P */
+  float* token_scores;                  /* out: [P] */
+  int64_t token_score_count;            /* P */
   int32_t layer;
   int32_t reserved;
 } chunkkv_score_task;
@@ -315,7 +313,7 @@ typedef struct chunkkv_context_options {
   void (*run_parallel)(void* user, uint64_t count, void (*body)(void* argument, uint64_t i), void* argument);
   /* Called now and then, on any thread that works; not 0 ends the batch CANCELLED, and must stay so. May be null. */
   int32_t (*is_cancelled)(void* user);
-  void* user; /* of both */
+  void* user;           /* of both */
   int32_t max_sm_count; /* CUDA: at most so many blocks, and with them multiprocessors, at a time; 0: all */
   int32_t reserved;
 } chunkkv_context_options;
