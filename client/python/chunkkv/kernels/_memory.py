@@ -91,7 +91,7 @@ class Place:
 
 def place_of(*values: Any) -> Place:
     """Where all of `values` are that are given. Errors: InvalidArgument (MIXED_DEVICES)."""
-    places = {}
+    places: dict[int | None, Any] = {}
     for value in values:
         if value is None:
             continue

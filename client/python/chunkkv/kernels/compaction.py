@@ -168,7 +168,7 @@ class _Request:
 
     def _meet_guardrail(self, budget: int) -> tuple[int, str]:
         """The budget that meets min_retained_mass, and the policy that was applied."""
-        least = self._spec.min_retained_mass
+        least = self._spec.min_retained_mass or 0.0
         while self._least_mass() < least and self._spec.on_low_mass == "raise_budget":
             raised = self._plan.raised_budget(budget)
             if raised <= budget:
@@ -194,10 +194,11 @@ class _Request:
         return min(self._all_masses(), default=1.0)
 
     def _copy_tasks(self) -> tuple[list[KeptLayer], list[Any]]:
-        kept, batch = [], []
+        kept: list[KeptLayer] = []
+        batch: list[Any] = []
         for group, positions in zip(self._plan.groups, self._positions):
             for index in range(group.first_layer, group.first_layer + group.layer_count):
-                layer = self._layers[index]
+                layer: Any = self._layers[index]
                 tensors = {name: self._gather(layer, name, positions, batch) for name in _ROWS}
                 if self._contiguous:
                     batch.append(tasks.rotate(tensors["k"], positions, layer.rope, tensors["k"], self._place,

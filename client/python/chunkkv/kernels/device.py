@@ -64,7 +64,7 @@ def _batch(tasks: Sequence[_structs.Struct]) -> _structs.Batch:
     for field, kind in (("score", _structs.ScoreTask), ("select", _structs.SelectTask),
                         ("gather", _structs.GatherTask), ("rotate", _structs.RotateTask),
                         ("scatter", _structs.ScatterTask)):
-        of_kind = [task for task in tasks if isinstance(task, kind)]
+        of_kind: Any = [task for task in tasks if isinstance(task, kind)]
         if of_kind:
             array = (kind * len(of_kind))(*of_kind)
             setattr(batch, field, ctypes.cast(array, ctypes.POINTER(kind)))

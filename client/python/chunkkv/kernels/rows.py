@@ -40,7 +40,7 @@ def shape_of(rows: Rows, field: str) -> tuple[int, int, int]:
         return rows.token_count, shape[2], shape[3]
     if len(shape) != 3:
         raise InvalidArgument("BAD_SHAPE", f"{field} has shape {shape}, not [tokens, heads, size]")
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 def view(rows: Rows, place: _memory.Place, dtype: str | None, field: str, keep: list[Any]) -> _structs.Rows:
