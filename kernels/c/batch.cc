@@ -59,6 +59,9 @@ absl::Status OwnedBatch::ReadScore(const Plan& plan, absl::string_view name, con
         status = ReadDense(from.queries, absl::StrCat(name, ".queries"),
                            window * shape.query_head_count * shape.key_head_size, &task.queries);
       }
+      if (status.ok() && from.key_scales != nullptr) {
+        status = ReadRows(from.key_scales, absl::StrCat(name, ".key_scales"), &task.key_scales);
+      }
       task.lse = from.lse;
       break;
     case ScoreSource::kAttention:
@@ -66,6 +69,7 @@ absl::Status OwnedBatch::ReadScore(const Plan& plan, absl::string_view name, con
                          window * shape.query_head_count * plan.token_count, &task.attention);
       break;
     case ScoreSource::kTokenScores:
+      if (plan.past_length == 0) break;
       status = ReadDense(from.token_scores_in, absl::StrCat(name, ".token_scores_in"), plan.past_length,
                          &task.token_scores_in);
       break;

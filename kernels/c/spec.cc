@@ -49,6 +49,7 @@ absl::Status ReadLayer(absl::string_view name, const chunkkv_attention_shape& fr
   layer.kv_head_count = from.kv_head_count;
   layer.key_head_size = from.key_head_size;
   layer.value_head_size = from.value_head_size;
+  layer.has_key_scales = from.has_key_scales != 0;
   layer.scale = from.scale;
   layer.softcap = from.softcap;
   if (absl::Status status = ReadDType(from.dtype, name, &layer.dtype); !status.ok()) return status;

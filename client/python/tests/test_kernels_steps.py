@@ -138,6 +138,21 @@ def test_torch_dtypes(name):
     assert got.dtype == rows.dtype and as_array(got).tobytes() == as_array(rows)[[2, 3, 7]].tobytes()
 
 
+def test_fp8_keys_are_scored_by_their_scales():
+    sample = cache(TOKENS, window=WINDOW)
+    scales = [np.abs(k).max(axis=2, keepdims=True) / 400 for k, _, _ in sample]
+    stored = [(k / scale).astype(ml_dtypes.float8_e4m3fn) for (k, _, _), scale in zip(sample, scales)]
+    wanted = kernels.compact([kernels.KvLayer(k=k.astype(np.float32) * scale, queries=queries)
+                              for k, scale, (_, _, queries) in zip(stored, scales, sample)], SPEC)
+    got = kernels.compact([kernels.KvLayer(k=k, k_scale=scale, queries=queries)
+                           for k, scale, (_, _, queries) in zip(stored, scales, sample)], SPEC)
+    assert [positions.tolist() for positions in got.positions] == [positions.tolist() for positions in wanted.positions]
+    assert np.array_equal(got.layers[0].k_scale, scales[0][got.positions[0]])
+    with pytest.raises(chunkkv.Unimplemented) as caught:
+        kernels.compact([kernels.KvLayer(k=stored[0], queries=sample[0][2])], SPEC)
+    assert caught.value.reason == "SCORING_FP8"
+
+
 def test_out_is_filled_and_checked():
     k = cache(TOKENS)[0][0]
     out = np.empty((2, *k.shape[1:]), k.dtype)

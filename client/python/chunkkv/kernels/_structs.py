@@ -45,7 +45,8 @@ class Spec(Struct):
 class AttentionShape(Struct):
     _fields_ = [("struct_size", c.c_uint64), ("query_head_count", c.c_int32), ("kv_head_count", c.c_int32),
                 ("key_head_size", c.c_int32), ("value_head_size", c.c_int32), ("dtype", c.c_int32),
-                ("sink_logit_count", c.c_int32), ("scale", c.c_double), ("softcap", c.c_double),
+                ("sink_logit_count", c.c_int32), ("has_key_scales", c.c_int32),
+                ("reserved", c.c_int32), ("scale", c.c_double), ("softcap", c.c_double),
                 ("sink_logits", c.c_void_p)]
 
 
@@ -78,7 +79,7 @@ class Dense(Struct):
 class ScoreTask(Struct):
     _fields_ = [("struct_size", c.c_uint64), ("keys", c.POINTER(Rows)), ("queries", c.POINTER(Dense)),
                 ("lse", c.c_void_p), ("attention", c.POINTER(Dense)), ("token_scores_in", c.POINTER(Dense)),
-                ("token_scores", c.c_void_p), ("token_score_count", c.c_int64), ("layer", c.c_int32),
+                ("key_scales", c.POINTER(Rows)), ("token_scores", c.c_void_p), ("token_score_count", c.c_int64), ("layer", c.c_int32),
                 ("reserved", c.c_int32)]
 
 

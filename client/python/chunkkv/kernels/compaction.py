@@ -24,7 +24,8 @@ _SCORED_POLICIES = ("chunk_kv", "snap_kv", "h2o")
 class KvLayer:
     """An attention layer where it is: NumPy arrays or torch tensors, on the CPU or a CUDA device, or an engine's pages.
 
-    k [L, Hkv, D], RoPE applied, and v [L, Hkv, Dv] or None; k_scale and v_scale [L, Hkv, scales a head]; each of any
+    k [L, Hkv, D], RoPE applied, and v [L, Hkv, Dv] or None; k_scale and v_scale [L, Hkv, scales a head] (fp8 keys are
+    scored where k_scale is float32 and one a head); each of any
     strides but the last (pass [Hkv, L, D] transposed), or PagedRows. Of layers that take part in a choice: queries
     [>= w, H, D] of the last tokens, RoPE applied, with or without lse [>= w, H]; or attention [H, >= w, L]; or
     token_scores [L - w]. The rest as in chunkkv.Layer. dtype: what raw bits (uint16, uint8) of k and v are.
@@ -259,6 +260,9 @@ def _run_of(layer: KvLayer | Layer) -> AttentionRun:
     _, heads, size = _rows.shape_of(layer.k, "k")
     value_size = 0 if layer.v is None else _rows.shape_of(layer.v, "v")[2]
     dtype = _memory.element_dtype(_rows.memory_of(layer.k), getattr(layer, "dtype", None), "k")
+    scales = 0 if layer.k_scale is None else _rows.shape_of(layer.k_scale, "k_scale")[2]
+    scale_dtype = None if layer.k_scale is None else _rows.memory_of(layer.k_scale).dtype
     return AttentionRun(layer_count=1, kv_head_count=heads, key_head_size=size, value_head_size=value_size, dtype=dtype,
-                        query_head_count=_query_heads(layer) or 0, scale=layer.scale, softcap=layer.softcap,
+                        query_head_count=_query_heads(layer) or 0, scales_per_head=scales, scale_dtype=scale_dtype,
+                        scale=layer.scale, softcap=layer.softcap,
                         sink_logits=layer.sink_logits)

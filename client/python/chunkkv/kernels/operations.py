@@ -33,22 +33,23 @@ class _ScoreInputs:
     lse: Any
     attention: Any
     token_scores: Any
+    k_scale: Any
 
 
 def score(plan: Plan, layer: int, *, k: _rows.Rows = None, queries: Any = None, lse: Any = None, attention: Any = None,
-          token_scores: Any = None, dtype: str | None = None, on: Device = Device()) -> Any:
+          token_scores: Any = None, k_scale: _rows.Rows = None, dtype: str | None = None, on: Device = Device()) -> Any:
     """Token scores of a scored layer: float32 [P].
 
     By the plan's score source: k [L, Hkv, D] and queries [>= w, H, D] of the last tokens, RoPE applied, with lse
-    [>= w, H] where the plan has it; or attention [H, >= w, L]; or token_scores [P]. dtype: what raw bits (uint16,
+    [>= w, H] where the plan has it, and k_scale float32 [L, Hkv, 1] where k is fp8; or attention [H, >= w, L]; or token_scores [P]. dtype: what raw bits (uint16,
     uint8) are: f16, bf16.
 
     Errors: InvalidArgument (NON_FINITE_INPUT, NEGATIVE_SCORES, BAD_TASK, BAD_SHAPE, ...); Unimplemented (SCORING_FP8).
     """
-    place = _memory.place_of(*(_rows.memory_of(value) for value in (k, queries, attention, token_scores)))
+    place = _memory.place_of(*(_rows.memory_of(value) for value in (k, queries, attention, token_scores, k_scale)))
     out = place.zeros((plan.past_length,), "float32")
     keep: list[Any] = []
-    task = tasks.score(plan, layer, _ScoreInputs(k, queries, lse, attention, token_scores), out, place, keep, dtype)
+    task = tasks.score(plan, layer, _ScoreInputs(k, queries, lse, attention, token_scores, k_scale), out, place, keep, dtype)
     device.run([task], plan.handle, place, on)
     return out
 

@@ -83,12 +83,18 @@ def plan(spec: CompactionSpec, token_count: int, layers: Sequence[AttentionRun],
     return Plan(_library.created("chunkkv_plan_create", ctypes.byref(native), ctypes.byref(shape)))
 
 
+def scores_fp8(dtype: Any, scale_dtype: Any) -> bool:
+    """Whether keys of `dtype` are fp8 that can be scored, by float32 scales."""
+    is_fp8 = _memory.dtype_name(dtype, "layers.dtype").startswith("f8")
+    return is_fp8 and scale_dtype is not None and _memory.dtype_name(scale_dtype, "layers.scale_dtype") == "f32"
+
+
 def _shape(run: AttentionRun, keep: list[Any]) -> _structs.AttentionShape:
     shape = _structs.AttentionShape(
         query_head_count=run.query_head_count or run.kv_head_count, kv_head_count=run.kv_head_count,
         key_head_size=run.key_head_size, value_head_size=run.value_head_size,
         dtype=_memory.DTYPES[_memory.dtype_name(run.dtype, "layers.dtype")], scale=run.scale or 0,
-        softcap=run.softcap or 0)
+        softcap=run.softcap or 0, has_key_scales=run.scales_per_head == 1 and scores_fp8(run.dtype, run.scale_dtype))
     if run.sink_logits is not None:
         logits = np.ascontiguousarray(as_array(run.sink_logits), np.float32).reshape(-1)
         keep.append(logits)

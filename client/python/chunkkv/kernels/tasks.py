@@ -15,17 +15,20 @@ from . import rows as _rows
 from .planning import Plan
 
 Keep = list[Any]
+_FP8 = (_memory.DTYPES["f8_e4m3"], _memory.DTYPES["f8_e5m2"])
 
 
 def score(plan: Plan, layer: int, inputs: Any, token_scores: Any, place: _memory.Place, keep: Keep,
           dtype: str | None) -> _structs.ScoreTask:
-    """inputs: has k, queries, lse, attention and token_scores, of which those of the plan's source are read."""
+    """inputs: has k, k_scale, queries, lse, attention and token_scores, of which those of the plan's source are read."""
     task = _structs.ScoreTask(layer=layer, token_scores=_memory.address(token_scores),
                               token_score_count=len(token_scores))
     window = min(plan.window_length, plan.token_count)
     if inputs.queries is not None:
         task.keys = ctypes.pointer(_rows.view(inputs.k, place, dtype, "k", keep))
         task.queries = _dense(_last(inputs.queries, 0, window, 3, "queries"), place, keep, dtype, "queries")
+        if task.keys.contents.dtype in _FP8 and inputs.k_scale is not None:
+            task.key_scales = ctypes.pointer(_rows.view(inputs.k_scale, place, None, "k_scale", keep))
         if inputs.lse is not None:
             lse = place.of(_last(inputs.lse, 0, window, 2, "lse"), "float32")
             if tuple(lse.shape) != (window, inputs.queries.shape[1]):

@@ -61,7 +61,7 @@ enum {
   CHUNKKV_F32 = 1,
   CHUNKKV_F16 = 2,
   CHUNKKV_BF16 = 3,
-  CHUNKKV_F8_E4M3 = 4, /* fp8 is gathered and scattered; it is not scored */
+  CHUNKKV_F8_E4M3 = 4, /* fp8 keys are scored where they have scales; other fp8 is copied only */
   CHUNKKV_F8_E5M2 = 5
 };
 
@@ -129,6 +129,8 @@ typedef struct chunkkv_attention_shape {
   int32_t value_head_size;  /* Dv; 0: no V tensor */
   chunkkv_dtype dtype;
   int32_t sink_logit_count; /* 0 or H */
+  int32_t has_key_scales;   /* of fp8 keys: score tasks give them, and keys can be scored */
+  int32_t reserved;
   double scale;             /* of the logits; 0: 1 / sqrt(D) */
   double softcap;           /* 0: none */
   const float* sink_logits; /* [H] */
@@ -218,6 +220,7 @@ typedef struct chunkkv_score_task {
   const float* lse;                     /* query_window with LSE: [w', H], natural log */
   const chunkkv_dense* attention;       /* attention: probabilities [H, w', L] */
   const chunkkv_dense* token_scores_in; /* token_scores: [P] */
+  const chunkkv_rows* key_scales;       /* of fp8 keys: f32 [L, Hkv, 1], a key is scale * element; strides may be 0 */
   float* token_scores;                  /* out: [P] */
   int64_t token_score_count;            /* P */
   int32_t layer;
