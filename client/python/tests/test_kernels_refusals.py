@@ -44,8 +44,10 @@ def test_wrong_layers(changed, reason):
 
 
 @pytest.mark.parametrize("changed, reason", [
-    ({"policy": "best"}, "UNKNOWN_NAME"), ({"keep_ratio": 2.0}, "BAD_KEEP_RATIO"), ({"keep_ratio": None}, "BUDGET_MISSING"),
-    ({"chunk_length": 2**40}, "BAD_NUMBER"), ({"chunk_length": 1.5}, "BAD_NUMBER"), ({"profile": "mine"}, "PROFILE_UNKNOWN"),
+    ({"policy": "best"}, "UNKNOWN_NAME"), ({"keep_ratio": 2.0}, "BAD_KEEP_RATIO"),
+    ({"keep_ratio": None}, "BUDGET_MISSING"),
+    ({"chunk_length": 2**40}, "BAD_NUMBER"), ({"chunk_length": 1.5}, "BAD_NUMBER"),
+    ({"profile": "mine"}, "PROFILE_UNKNOWN"),
     ({"chunk_starts": [0, 2**33]}, "BAD_CHUNK_STARTS"), ({"groups": [chunkkv.ReuseGroup(0, 2, 0)]}, "BAD_GROUPS"),
     ({"policy": "external", "keep_ratio": None}, "BAD_POLICY"),
 ])

@@ -50,8 +50,8 @@ def load() -> ctypes.CDLL:
         return _prepared(library, candidate)
     raise errors.Unavailable(
         "KERNELS_LIBRARY_MISSING",
-        f"chunkkv.kernels needs libchunkkv_kernels.so ({'; '.join(failures)}). Build the target chunkkv_kernels_shared, "
-        f"and set {VARIABLE} to its path, or install it where the loader looks (cmake --install <build> --component "
+        f"chunkkv.kernels needs libchunkkv_kernels.so ({'; '.join(failures)}). Build the target "
+        f"chunkkv_kernels_shared, and set {VARIABLE} to its path, or install it where the loader looks (cmake --install <build> --component "
         "kernels)")
 
 

@@ -150,7 +150,8 @@ def element_dtype(value: Any, named: str | None, field: str) -> str:
         raise InvalidArgument("BAD_DTYPE", f"{field} holds raw bits ({value.dtype}): name their dtype")
     name = dtype_name(named, field)
     if _SIZES[name] != item_size(value):
-        raise InvalidArgument("BAD_DTYPE", f"{field} has elements of {item_size(value)} bytes, {name} of {_SIZES[name]}")
+        raise InvalidArgument("BAD_DTYPE",
+                              f"{field} has elements of {item_size(value)} bytes, not {_SIZES[name]}: {name}")
     return name
 
 

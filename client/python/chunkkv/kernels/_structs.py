@@ -79,8 +79,8 @@ class Dense(Struct):
 class ScoreTask(Struct):
     _fields_ = [("struct_size", c.c_uint64), ("keys", c.POINTER(Rows)), ("queries", c.POINTER(Dense)),
                 ("lse", c.c_void_p), ("attention", c.POINTER(Dense)), ("token_scores_in", c.POINTER(Dense)),
-                ("key_scales", c.POINTER(Rows)), ("token_scores", c.c_void_p), ("token_score_count", c.c_int64), ("layer", c.c_int32),
-                ("reserved", c.c_int32)]
+                ("key_scales", c.POINTER(Rows)), ("token_scores", c.c_void_p), ("token_score_count", c.c_int64),
+                ("layer", c.c_int32), ("reserved", c.c_int32)]
 
 
 class SelectTask(Struct):

@@ -62,7 +62,7 @@ class KeptLayer:
 class Compacted:
     """What was kept.
 
-    groups, and of each its kept positions, int32 [budget]. retained_mass: of each layer in scored_layers. policy_applied:
+    groups, and of each its kept positions, int32 [budget]. retained_mass: of each of scored_layers. policy_applied:
     the spec's, or "full" where on_low_mass kept everything. keys_contiguous: keys were turned to 0 .. budget - 1.
     """
 
@@ -107,10 +107,11 @@ def compact(layers: Sequence[KvLayer | Layer], spec: CompactionSpec, *, contiguo
             on: Device = Device()) -> Compacted:
     """Compacts a prompt as the server would, guardrail included; all tensors are in one memory.
 
-    contiguous: keys are re-rotated to 0 .. budget - 1; every layer needs its rope. sharded: tensor or pipeline parallel.
+    contiguous: keys are re-rotated to 0 .. budget - 1; every layer needs its rope. sharded: tensor or pipeline
+    parallel.
 
-    Errors: InvalidArgument with a reason that names the field, NON_FINITE_INPUT, NEGATIVE_SCORES, MIXED_DEVICES, NO_ROPE;
-    FailedPrecondition (LOW_RETAINED_MASS); Unimplemented (SCORING_FP8).
+    Errors: InvalidArgument with a reason that names the field, NON_FINITE_INPUT, NEGATIVE_SCORES, MIXED_DEVICES,
+    NO_ROPE; FailedPrecondition (LOW_RETAINED_MASS); Unimplemented (SCORING_FP8).
     """
     if spec.policy == "external":
         raise InvalidArgument("BAD_POLICY", "policy external has nothing to choose; its positions are the caller's")

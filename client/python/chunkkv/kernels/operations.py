@@ -41,15 +41,16 @@ def score(plan: Plan, layer: int, *, k: _rows.Rows = None, queries: Any = None, 
     """Token scores of a scored layer: float32 [P].
 
     By the plan's score source: k [L, Hkv, D] and queries [>= w, H, D] of the last tokens, RoPE applied, with lse
-    [>= w, H] where the plan has it, and k_scale float32 [L, Hkv, 1] where k is fp8; or attention [H, >= w, L]; or token_scores [P]. dtype: what raw bits (uint16,
-    uint8) are: f16, bf16.
+    [>= w, H] where the plan has it, and k_scale float32 [L, Hkv, 1] where k is fp8; or attention [H, >= w, L]; or
+    token_scores [P]. dtype: what raw bits (uint16, uint8) of k, queries and attention are.
 
     Errors: InvalidArgument (NON_FINITE_INPUT, NEGATIVE_SCORES, BAD_TASK, BAD_SHAPE, ...); Unimplemented (SCORING_FP8).
     """
     place = _memory.place_of(*(_rows.memory_of(value) for value in (k, queries, attention, token_scores, k_scale)))
     out = place.zeros((plan.past_length,), "float32")
     keep: list[Any] = []
-    task = tasks.score(plan, layer, _ScoreInputs(k, queries, lse, attention, token_scores, k_scale), out, place, keep, dtype)
+    inputs = _ScoreInputs(k, queries, lse, attention, token_scores, k_scale)
+    task = tasks.score(plan, layer, inputs, out, place, keep, dtype)
     device.run([task], plan.handle, place, on)
     return out
 
@@ -78,7 +79,8 @@ def select(plan: Plan, group: int, token_scores: Sequence[Any] = (), *, budget: 
 
 def gather(rows: _rows.Rows, positions: Any, *, out: Any = None, dtype: str | None = None,
            on: Device = Device()) -> Any:
-    """Kept rows [positions, heads, size], dense, bit for bit. rows: [tokens, heads, size], or PagedRows. out: takes them.
+    """Kept rows [positions, heads, size], dense, bit for bit. rows: [tokens, heads, size], or PagedRows. out: where
+    they go.
 
     Errors: InvalidArgument (BAD_POSITIONS, BAD_SHAPE, BAD_STRIDES).
     """
@@ -94,7 +96,8 @@ def gather(rows: _rows.Rows, positions: Any, *, out: Any = None, dtype: str | No
 
 def rotate(k: Any, positions: Any, rope: Rope, *, out: Any = None, dtype: str | None = None,
            on: Device = Device()) -> Any:
-    """Kept keys [count, Hkv, D], dense, turned from `positions` [count] to 0 .. count - 1. out: takes them, and may be k.
+    """Kept keys [count, Hkv, D], dense, turned from `positions` [count] to 0 .. count - 1. out: where they go; may
+    be k.
 
     Errors: InvalidArgument (BAD_ROPE, BAD_TASK, BAD_SHAPE); Unimplemented (ROTATING_FP8).
     """

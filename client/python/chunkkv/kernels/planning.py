@@ -66,7 +66,7 @@ def plan(spec: CompactionSpec, token_count: int, layers: Sequence[AttentionRun],
          lse: bool = False, sharded: bool = False) -> Plan:
     """Resolves `spec` for a prompt of token_count (L) tokens.
 
-    layers: runs of attention layers, as for Client.begin_put; where they have no query_head_count, it is that of KV heads.
+    layers: runs of attention layers, as a put declares them; without a query_head_count they have one for each KV head.
     score_source: query_window, attention or token_scores, for the policies that score. lse: the queries come with
     theirs. sharded: tensor or pipeline parallel.
 

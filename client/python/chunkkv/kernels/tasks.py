@@ -20,7 +20,7 @@ _FP8 = (_memory.DTYPES["f8_e4m3"], _memory.DTYPES["f8_e5m2"])
 
 def score(plan: Plan, layer: int, inputs: Any, token_scores: Any, place: _memory.Place, keep: Keep,
           dtype: str | None) -> _structs.ScoreTask:
-    """inputs: has k, k_scale, queries, lse, attention and token_scores, of which those of the plan's source are read."""
+    """inputs: has k, k_scale, queries, lse, attention and token_scores, of which one source is read."""
     task = _structs.ScoreTask(layer=layer, token_scores=_memory.address(token_scores),
                               token_score_count=len(token_scores))
     window = min(plan.window_length, plan.token_count)
