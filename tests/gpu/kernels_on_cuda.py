@@ -109,10 +109,11 @@ def main():
         failures += bool(found)
         print(f"{'differs: ' + ', '.join(found) if found else 'equal'}  {case}", flush=True)
 
-    for dtype, is_paged, name in itertools.product((torch.bfloat16, torch.float16, torch.float32), (False, True), SPECS):
+    dtypes = (torch.bfloat16, torch.float16, torch.float32)
+    for dtype, is_paged, name in itertools.product(dtypes, (False, True), SPECS):
         case = f"{name} {dtype} {'paged' if is_paged else 'dense'}"
         report(case, differences(device, dtype, name, is_paged, devices["capped" if is_paged else "whole"]))
-    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+    for dtype in dtypes:
         report(f"rotate and scatter {dtype}", copying_differences(device, dtype))
     if device.startswith("cuda"):
         with torch.cuda.stream(torch.cuda.Stream(device)):

@@ -1,4 +1,4 @@
-"""kernels_on_cuda.py where there is no GPU: the CPU against the reference, and what it says of a device that is missing."""
+"""kernels_on_cuda.py where there is no GPU: the CPU against the reference."""
 
 import os
 import subprocess

@@ -51,8 +51,8 @@ def load() -> ctypes.CDLL:
     raise errors.Unavailable(
         "KERNELS_LIBRARY_MISSING",
         f"chunkkv.kernels needs libchunkkv_kernels.so ({'; '.join(failures)}). Build the target "
-        f"chunkkv_kernels_shared, and set {VARIABLE} to its path, or install it where the loader looks (cmake --install <build> --component "
-        "kernels)")
+        f"chunkkv_kernels_shared, and set {VARIABLE} to its path, or install it where the loader looks "
+        "(cmake --install <build> --component kernels)")
 
 
 def _prepared(library: ctypes.CDLL, name: str) -> ctypes.CDLL:
