@@ -34,6 +34,7 @@ bool IsOnDevice(const Plan& plan, const ScoreTask& task) {
 bool IsOnDevice(const Plan&, const GatherTask& task) { return IsOnDevice(task.source.place); }
 bool IsOnDevice(const Plan&, const RotateTask& task) { return IsOnDevice(task.source.place); }
 bool IsOnDevice(const Plan&, const ScatterTask& task) { return IsOnDevice(task.destination.place); }
+bool IsOnDevice(const Plan&, const DigestTask& task) { return IsOnDevice(task.place); }
 
 template <typename Task>
 absl::Status RefuseDeviceMemory(const Plan& plan, absl::Span<const Task> tasks, std::string_view kind) {
@@ -64,6 +65,7 @@ absl::Status CheckBatch(const Plan& plan, const Batch& batch, absl::Span<std::by
   if (absl::Status s = CheckTasks(plan, batch.gather, "gather"); !s.ok()) return s;
   if (absl::Status s = CheckTasks(plan, batch.rotate, "rotate"); !s.ok()) return s;
   if (absl::Status s = CheckTasks(plan, batch.scatter, "scatter"); !s.ok()) return s;
+  if (absl::Status s = CheckTasks(plan, batch.digest, "digest"); !s.ok()) return s;
   return CheckWorkspace(workspace, workspace_bytes);
 }
 
@@ -73,7 +75,8 @@ absl::Status CheckHostBatch(const Plan& plan, const Batch& batch, absl::Span<std
   if (absl::Status s = RefuseDeviceMemory(plan, batch.score, "score"); !s.ok()) return s;
   if (absl::Status s = RefuseDeviceMemory(plan, batch.gather, "gather"); !s.ok()) return s;
   if (absl::Status s = RefuseDeviceMemory(plan, batch.rotate, "rotate"); !s.ok()) return s;
-  return RefuseDeviceMemory(plan, batch.scatter, "scatter");
+  if (absl::Status s = RefuseDeviceMemory(plan, batch.scatter, "scatter"); !s.ok()) return s;
+  return RefuseDeviceMemory(plan, batch.digest, "digest");
 }
 
 }  // namespace chunkkv

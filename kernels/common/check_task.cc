@@ -135,4 +135,12 @@ absl::Status CheckTask(const Plan&, const ScatterTask& scatter, const std::strin
   return CheckRows(task, scatter.destination);
 }
 
+absl::Status CheckTask(const Plan&, const DigestTask& digest, const std::string& task) {
+  if (digest.size_bytes < 0) return BadTask(task, "size_bytes is negative");
+  if (digest.size_bytes == 0) return absl::OkStatus();
+  if (digest.data == nullptr) return BadTask(task, "data has no memory");
+  if (digest.block_digests == nullptr) return BadTask(task, "block_digests has no memory");
+  return absl::OkStatus();
+}
+
 }  // namespace chunkkv

@@ -15,6 +15,7 @@ absl::Status CheckTask(const Plan& plan, const SelectTask& task, const std::stri
 absl::Status CheckTask(const Plan& plan, const GatherTask& task, const std::string& name);
 absl::Status CheckTask(const Plan& plan, const RotateTask& task, const std::string& name);
 absl::Status CheckTask(const Plan& plan, const ScatterTask& task, const std::string& name);
+absl::Status CheckTask(const Plan& plan, const DigestTask& task, const std::string& name);
 
 }  // namespace chunkkv
 

@@ -5,6 +5,7 @@
 #include "chunkkv/kernels/compactor.h"
 #include "kernels/common/check_batch.h"
 #include "kernels/common/lanes.h"
+#include "kernels/cpu/digest.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/score.h"
 #include "kernels/cpu/select.h"
@@ -35,7 +36,8 @@ absl::Status RunBatch(const Plan& plan, const Batch& batch, Scratch scratch, con
   if (absl::Status status = SelectAll(plan, batch.select, scratch, context); !status.ok()) return status;
   if (absl::Status status = cpu::GatherAll(batch.gather, context); !status.ok()) return status;
   if (absl::Status status = cpu::RotateAll(batch.rotate, scratch, context); !status.ok()) return status;
-  return cpu::ScatterAll(batch.scatter, context);
+  if (absl::Status status = cpu::ScatterAll(batch.scatter, context); !status.ok()) return status;
+  return cpu::DigestAll(batch.digest, context);
 }
 
 class CpuCompactor final : public Compactor {

@@ -9,6 +9,7 @@
 #include "kernels/common/check_batch.h"
 #include "kernels/common/run.h"
 #include "kernels/cuda/copy_stage.h"
+#include "kernels/cuda/digest_stage.h"
 #include "kernels/cuda/rotate_stage.h"
 #include "kernels/cuda/score_stage.h"
 #include "kernels/cuda/select_stage.h"
@@ -67,10 +68,11 @@ class CudaCompactor final : public Compactor {
     if (absl::Status status = StartSelects(plan, batch.select, scratch, stage); !status.ok()) return status;
     if (absl::Status status = StartGathers(batch.gather, stage); !status.ok()) return status;
     if (absl::Status status = StartRotates(batch.rotate, scratch, stage); !status.ok()) return status;
-    return StartScatters(batch.scatter, stage);
+    if (absl::Status status = StartScatters(batch.scatter, stage); !status.ok()) return status;
+    return StartDigests(batch.digest, stage);
   }
 
-  // Views that a batch does not use are empty.
+  // Of a view or a task that has a place. Views that a batch does not use are empty.
   template <typename View>
   bool Reaches(const View& view) const {
     return view.data == nullptr || launcher_->Reaches(view.place);
@@ -85,6 +87,7 @@ class CudaCompactor final : public Compactor {
     for (const GatherTask& task : batch.gather) reaches = reaches && Reaches(task.source);
     for (const RotateTask& task : batch.rotate) reaches = reaches && Reaches(task.source);
     for (const ScatterTask& task : batch.scatter) reaches = reaches && Reaches(task.destination);
+    for (const DigestTask& task : batch.digest) reaches = reaches && Reaches(task);
     if (reaches) return absl::OkStatus();
     return Unimplemented("DEVICE_MEMORY", "a view's memory is not reachable from the device that runs the batch");
   }

@@ -13,6 +13,7 @@
 #include "kernels/cuda/add_partials_kernel.h"
 #include "kernels/cuda/combine_denominators_kernel.h"
 #include "kernels/cuda/copy_rows_params.h"
+#include "kernels/cuda/digest_params.h"
 #include "kernels/cuda/probability_kernel.h"
 #include "kernels/cuda/rotate_kernel.h"
 #include "kernels/cuda/score_params.h"
@@ -59,6 +60,8 @@ class Launcher {
   virtual absl::Status Gather(int32_t unit_bytes, const CopyRowsParams& params, const LaunchShape& shape) const = 0;
   virtual absl::Status Scatter(int32_t unit_bytes, const CopyRowsParams& params, const LaunchShape& shape) const = 0;
   virtual absl::Status Rotate(const RotateRowsParams& params, const LaunchShape& shape) const = 0;
+  // `unit_bytes`: 1, 2, 4, 8 or 16, of which all addresses and sizes are multiples.
+  virtual absl::Status Digest(int32_t unit_bytes, const DigestParams& params, const LaunchShape& shape) const = 0;
 
   // Returns when all that was started on `stream` is done; looks at `cancelled`, where set, every few milliseconds, and
   // returns whether it was ever true.

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/copy_rows_kernel.h"
 #include "kernels/cuda/denominator_kernel.h"
+#include "kernels/cuda/digest_kernel.h"
 #include "kernels/cuda/launcher.h"
 #include "kernels/cuda/mass_kernel.h"
 #include "kernels/cuda/plain_denominator_kernel.h"
@@ -103,6 +104,10 @@ class LauncherOf final : public Launcher {
   }
   absl::Status Rotate(const RotateRowsParams& params, const LaunchShape& shape) const override {
     return place_.template Launch<RotateKernel>(params, shape);
+  }
+  absl::Status Digest(int32_t unit_bytes, const DigestParams& params, const LaunchShape& shape) const override {
+    return WithUnit<DigestKernel>(unit_bytes,
+                                  [&]<typename Kernel>() { return place_.template Launch<Kernel>(params, shape); });
   }
 
   absl::StatusOr<bool> Wait(void* stream, const std::function<bool()>& cancelled) const override {

@@ -22,20 +22,25 @@ constexpr int64_t kItemsPerSm = 8;
 constexpr int32_t kMostTensorCoreHeadSize = 256;
 constexpr int32_t kMostHeadSize = 2048;  // eight float32 queries in 99 KB of shared memory
 
+// Whether tensor cores score the layer where its addresses are aligned.
+bool MayUseTensorCores(const AttentionShape& layer) {
+  return layer.dtype != DType::kF32 && layer.key_head_size % 8 == 0 && layer.key_head_size <= kMostTensorCoreHeadSize;
+}
+
 // Sizes of one layer's work that do not depend on addresses.
 struct WindowShape {
   WindowShape(const Plan& plan, const AttentionShape& layer) {
     window = std::min(plan.window_length, plan.token_count);
     heads_per_kv = layer.query_head_count / layer.kv_head_count;
     rows = heads_per_kv * window;
-    pieces = Blocks(rows, kMaxScorePieceRows);
+    pieces = MayUseTensorCores(layer) ? Blocks(rows, kMaxScorePieceRows) : 1;
     run_tokens = std::max(kLeastRunTokens, Blocks(Blocks(plan.token_count, kMostRuns), kRunStep) * kRunStep);
     runs = Blocks(plan.token_count, run_tokens);
   }
   int64_t window = 0;  // w'
   int64_t heads_per_kv = 0;
   int64_t rows = 0;        // that share a KV head
-  int64_t pieces = 0;      // of rows, where tensor cores score
+  int64_t pieces = 0;      // of rows, where tensor cores may score
   int64_t run_tokens = 0;  // of a partial denominator
   int64_t runs = 0;
 };
@@ -81,9 +86,8 @@ ScoreVariant VariantOf(const ScoreTask& task, const AttentionShape& layer) {
   const RowsView& keys = task.keys;
   const bool is_fp8 = DTypeSize(layer.dtype) == 1;
   const int64_t key_bytes = 8 * static_cast<int64_t>(DTypeSize(layer.dtype));  // that a lane loads at once
-  const bool fits = layer.dtype != DType::kF32 && task.queries.dtype != DType::kF32 &&
-                    (is_fp8 || layer.dtype == task.queries.dtype) && layer.key_head_size % 8 == 0 &&
-                    layer.key_head_size <= kMostTensorCoreHeadSize && IsAligned(keys.data, key_bytes) &&
+  const bool fits = MayUseTensorCores(layer) && task.queries.dtype != DType::kF32 &&
+                    (is_fp8 || layer.dtype == task.queries.dtype) && IsAligned(keys.data, key_bytes) &&
                     IsAligned(task.queries.data, 16) && keys.token_stride_bytes % key_bytes == 0 &&
                     keys.head_stride_bytes % key_bytes == 0 && keys.block_stride_bytes % key_bytes == 0;
   if (!fits) return {};

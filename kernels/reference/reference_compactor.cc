@@ -4,6 +4,7 @@
 #include "chunkkv/kernels/compactor.h"
 #include "kernels/common/check_batch.h"
 #include "kernels/common/run.h"
+#include "kernels/reference/digest.h"
 #include "kernels/reference/rows.h"
 #include "kernels/reference/score.h"
 #include "kernels/reference/select.h"
@@ -27,6 +28,9 @@ absl::Status RunBatch(const Plan& plan, const Batch& batch, Scratch scratch, con
   }
   for (const ScatterTask& task : batch.scatter) {
     if (absl::Status status = reference::ScatterRows(task, context); !status.ok()) return status;
+  }
+  for (const DigestTask& task : batch.digest) {
+    if (absl::Status status = reference::DigestBlocks(task, context); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -109,6 +109,10 @@ void Mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
   }
 }
 
+inline uint64_t MulHigh(uint64_t a, uint64_t b) {
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(a) * b) >> 64);
+}
+
 inline float Exp2(float x) {
   const float result = std::exp2(x);
   return result < 0x1p-126f ? 0.0f : result;

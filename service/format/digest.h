@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "chunkkv/kernels/digest_block.h"
 #include "service/format/bytes.h"
 
 namespace chunkkv {
-
-inline constexpr size_t kDigestBlockBytes = 16 * 1024;
 
 // XXH3-64 of a part's bytes, as in TensorPayload.checksum.
 uint64_t PartChecksum(absl::Span<const std::byte> bytes);

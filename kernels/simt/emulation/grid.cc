@@ -13,6 +13,7 @@ void RunGrid(const GridShape& shape, uint64_t seed, const std::function<void()>&
   std::vector<int> order(shape.block_count);
   std::iota(order.begin(), order.end(), 0);
   std::shuffle(order.begin(), order.end(), random);
+  if (traffic != nullptr) traffic->StartGrid();
   Block block(shape, kernel, random, traffic);
   for (const int index : order) block.Run(index);
 }

@@ -58,6 +58,9 @@ class TimedLauncher final : public cuda::Launcher {
   absl::Status Rotate(const cuda::RotateRowsParams& params, const LaunchShape& shape) const override {
     return times_.Time("rotate", shape, [&] { return inner_->Rotate(params, shape); });
   }
+  absl::Status Digest(int32_t unit_bytes, const cuda::DigestParams& params, const LaunchShape& shape) const override {
+    return times_.Time("digest", shape, [&] { return inner_->Digest(unit_bytes, params, shape); });
+  }
   absl::StatusOr<bool> Wait(void* stream, const std::function<bool()>& cancelled) const override {
     return inner_->Wait(stream, cancelled);
   }

@@ -58,6 +58,7 @@ RESTRICTED = {
     r"^google/protobuf/": {"service/rpc", "client"} | TESTS,
     r"^chunkkv/v1/": {"service/rpc", "client"} | TESTS,
     r"^hwy/": {"kernels/cpu"} | TESTS,
+    r"^xxh": {"service/format"} | TESTS,
     CUDA: {"kernels/cuda", "tests/bench", "tests/gpu"},
     r"^nccl": {"service/transfer"} | TESTS,
     r"^absl/synchronization/": set(),
@@ -65,6 +66,7 @@ RESTRICTED = {
 RESTRICTED_FILES = {
     r"^(grpc|grpcpp)/": {"service/server.cc"},
     r"^chunkkv/v1/": {"service/server.cc"},
+    r"^xxh": {"kernels/reference/digest.cc", "kernels/cpu/digest.cc"},
     CUDA: {"kernels/simt/device.h"},
 }
 
@@ -127,6 +129,9 @@ def test_every_include_is_an_allowed_edge():
         ("kernels/cpu/score.cc", "cuda_runtime.h"),
         ("kernels/include/chunkkv/kernels/cuda.h", "cuda_runtime.h"),
         ("kernels/cuda/score_kernel.h", "hwy/highway.h"),
+        ("kernels/cuda/digest_kernel.h", "xxhash.h"),
+        ("kernels/cpu/score.cc", "xxhash.h"),
+        ("service/store/index.h", "xxhash.h"),
         ("kernels/simt/simt.h", "cuda_fp16.h"),
         ("kernels/simt/simt.h", "kernels/cuda/rows.h"),
         ("service/session/put_session.cc", "kernels/cuda/rows.h"),
@@ -148,6 +153,8 @@ def test_a_forbidden_edge_is_found(relative, included):
         ("kernels/simt/device.h", "cuda_fp16.h"),
         ("kernels/cuda/score_kernel.h", "kernels/simt/simt.h"),
         ("kernels/cuda/cuda_compactor.cc", "kernels/common/run.h"),
+        ("kernels/reference/digest.cc", "xxhash.h"),
+        ("kernels/cpu/digest.cc", "xxh_x86dispatch.h"),
         ("kernels/cuda/cuda_compactor.cc", "cuda_runtime.h"),
         ("tests/gpu/wrappers_test.cu", "cuda_runtime.h"),
         ("tests/bench/kernels/bench.cc", "grpcpp/grpcpp.h"),

@@ -32,9 +32,10 @@ class StagedBatch {
     for (const SelectTask& task : batch.select) select_.push_back(Staged(task));
     for (const GatherTask& task : batch.gather) gather_.push_back(Staged(task));
     for (const RotateTask& task : batch.rotate) rotate_.push_back(Staged(task));
+    for (const DigestTask& task : batch.digest) digest_.push_back(Staged(task));
   }
 
-  Batch batch() const { return {score_, select_, gather_, rotate_, scatter_}; }
+  Batch batch() const { return {score_, select_, gather_, rotate_, scatter_, digest_}; }
   void CopyBack() { mirror_.CopyBack(); }
 
  private:
@@ -114,6 +115,14 @@ class StagedBatch {
     return task;
   }
 
+  DigestTask Staged(DigestTask task) {
+    const int64_t blocks = (task.size_bytes + kDigestBlockBytes - 1) / kDigestBlockBytes;
+    task.data = mirror_.In(task.data, task.size_bytes);
+    task.place = memory_.Place();
+    task.block_digests = mirror_.Out(task.block_digests, blocks * sizeof(uint64_t));
+    return task;
+  }
+
   const Plan& plan_;
   DeviceMemory& memory_;
   DeviceMirror mirror_;
@@ -122,6 +131,7 @@ class StagedBatch {
   std::vector<GatherTask> gather_;
   std::vector<RotateTask> rotate_;
   std::vector<ScatterTask> scatter_;
+  std::vector<DigestTask> digest_;
   std::vector<std::vector<const float*>> lists_;
 };
 

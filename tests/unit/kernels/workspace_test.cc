@@ -56,8 +56,11 @@ TEST_P(WorkspaceTest, NothingIsAllocatedWhileABatchRuns) {
     std::mt19937 random(1);
     RowMemory cache({DType::kF32, plan.token_count, 2, 8}, RowLayout::kPaged, random);
     const ScatterTask scatter{rows.data(), positions, cache.MutableRows()};
-    const Batch batch{absl::MakeConstSpan(&score, 1), absl::MakeConstSpan(&select, 1), absl::MakeConstSpan(&gather, 1),
-                      absl::MakeConstSpan(&rotate, 1), absl::MakeConstSpan(&scatter, 1)};
+    std::vector<uint64_t> digests(rows.size() / kDigestBlockBytes + 1);
+    const DigestTask digest{rows.data(), static_cast<int64_t>(rows.size()), {}, digests.data()};
+    const Batch batch{absl::MakeConstSpan(&score, 1),   absl::MakeConstSpan(&select, 1),
+                      absl::MakeConstSpan(&gather, 1),  absl::MakeConstSpan(&rotate, 1),
+                      absl::MakeConstSpan(&scatter, 1), absl::MakeConstSpan(&digest, 1)};
     GuardedWorkspace workspace(compactor(), plan, batch);
     ExecutionContext context;
     context.run_parallel = [](size_t count, const std::function<void(size_t)>& body) {

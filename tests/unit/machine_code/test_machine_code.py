@@ -11,8 +11,9 @@ from kernel_report import Kernel
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
-UNITS_OF_16_BYTES = re.compile(r"\b(Gather|Scatter)Kernel<[\w:]*Words4>")
-UNITS_OF_1_BYTE = re.compile(r"\b(Gather|Scatter)Kernel<unsigned char>")
+LOADS_16_BYTES = re.compile(r"\b(Gather|Scatter|Digest)Kernel<[\w:]*Words4>")
+STORES_16_BYTES = re.compile(r"\b(Gather|Scatter)Kernel<[\w:]*Words4>")
+UNITS_OF_1_BYTE = re.compile(r"\b(Gather|Scatter|Digest)Kernel<unsigned char>")
 TENSOR_CORES = re.compile(r"\b(Score|Denominator)Kernel<")
 
 
@@ -31,8 +32,9 @@ def violations(kernel: Kernel) -> list[str]:
     hold(kernel.stack_bytes == 0, f"{kernel.stack_bytes} bytes of stack")
     hold(kernel.local_bytes == 0, f"{kernel.local_bytes} bytes of local memory")
     hold(kernel.spill_bytes == 0, f"loads or stores local memory, {kernel.spill_bytes} bytes")
-    if UNITS_OF_16_BYTES.search(kernel.name):
+    if LOADS_16_BYTES.search(kernel.name):
         hold(has(r"LDG\b.*\.128\b"), "no global loads of 128 bits")
+    if STORES_16_BYTES.search(kernel.name):
         hold(has(r"STG\b.*\.128\b"), "no global stores of 128 bits")
     if TENSOR_CORES.search(kernel.name):
         hold(has(r"HMMA\b"), "no tensor core products")
@@ -60,7 +62,10 @@ def test_kernels_hold_what_they_must(kernels):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("kind", [UNITS_OF_16_BYTES, UNITS_OF_1_BYTE, TENSOR_CORES], ids=lambda kind: kind.pattern)
+KINDS = [LOADS_16_BYTES, STORES_16_BYTES, UNITS_OF_1_BYTE, TENSOR_CORES]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.pattern)
 def test_the_rules_find_their_kernels(kernels, kind):
     assert any(kind.search(kernel.name) for kernel in kernels)
 
@@ -73,6 +78,8 @@ def test_every_kernel_is_there_for_every_architecture(kernels):
 
 GATHER = Kernel("void Run<chunkkv::cuda::GatherKernel<chunkkv::simt::Words4> >(Params)", "sm_90", registers=32,
                 instructions={"LDG.E.NA.128.CONSTANT": 8, "STG.E.128": 8, "LDG.E": 1})
+DIGEST = Kernel("void Run<chunkkv::cuda::DigestKernel<chunkkv::simt::Words4> >(Params)", "sm_90", registers=80,
+                instructions={"LDG.E.NA.128.CONSTANT": 12, "STG.E.64": 1})
 SCORE = Kernel("void Run<chunkkv::cuda::ScoreKernel<chunkkv::simt::F16, 4> >(Params)", "sm_90", registers=128,
                instructions={"LDG.E.128": 8, "HMMA.16816.F32": 64, "STG.E": 1})
 
@@ -81,7 +88,7 @@ def test_sound_kernels_pass():
     plain = Kernel("void Run<PlainScoreKernel>(Params)", "sm_90", registers=32, instructions={"LDG.E.U16": 8})
     of_bytes = Kernel("void Run<GatherKernel<unsigned char> >(Params)", "sm_90", registers=32,
                       instructions={"LDG.E.U8": 8})
-    assert [violations(kernel) for kernel in (GATHER, SCORE, plain, of_bytes)] == [[], [], [], []]
+    assert [violations(kernel) for kernel in (GATHER, DIGEST, SCORE, plain, of_bytes)] == [[], [], [], [], []]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,7 @@ def test_sound_kernels_pass():
         (GATHER, {"instructions": {"LDG.E.128": 8, "STG.E.64": 8}}, "no global stores of 128 bits"),
         (GATHER, {"instructions": {**GATHER.instructions, "LDG.E.U8": 4}}, "global loads of single bytes"),
         (GATHER, {"registers": 0}, "no resources"),
+        (DIGEST, {"instructions": {"LDG.E.64": 24, "STG.E.64": 1}}, "no global loads of 128 bits"),
     ],
 )
 def test_a_broken_kernel_is_found(kernel, change, text):

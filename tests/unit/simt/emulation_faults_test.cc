@@ -105,7 +105,7 @@ TEST(EmulationFaultsDeathTest, SharedMemoryPastItsEnd) {
 
 TEST(EmulationFaultsDeathTest, GlobalMemoryPastItsEnd) {
   std::vector<uint32_t> words(7);
-  EXPECT_DEATH(RunBlock([&] { simt::Load(words.data() + 7); }), "heap-buffer-overflow");
+  EXPECT_DEATH(RunBlock([&] { words[0] = simt::Load(words.data() + 7); }), "heap-buffer-overflow");
 }
 #endif
 

@@ -54,6 +54,28 @@ TEST(EmulationTrafficTest, AccessesAtDifferentPlacesAreDifferentInstructions) {
   EXPECT_EQ(traffic.Loads().requests, 2);
 }
 
+TEST(EmulationTrafficTest, EveryGridRequestsAnew) {
+  simt::emulation::Traffic traffic;
+  for (int launch = 0; launch < 2; ++launch) {
+    simt::emulation::RunGrid(
+        {1, 32, 0}, 1, [] { simt::Load(memory + simt::Lane()); }, &traffic);
+  }
+  EXPECT_EQ(traffic.Loads().requested, 8);
+  EXPECT_EQ(traffic.Loads().distinct, 8);
+  EXPECT_EQ(traffic.Loads().requests, 2);
+}
+
+TEST(EmulationTrafficTest, CountsOneTensorsSectorsApart) {
+  simt::emulation::Traffic traffic;
+  simt::emulation::RunGrid(
+      {1, 32, 0}, 1, [] { simt::Load(memory + simt::Lane() * 2); }, &traffic);
+  EXPECT_EQ(traffic.Loads().requested, 8);
+  EXPECT_EQ(traffic.Loads({memory, 128}).requested, 4);
+  EXPECT_EQ(traffic.Loads({memory + 32, 33}).requested, 2);
+  EXPECT_EQ(traffic.Loads({memory + 64, 128}).requested, 0);
+  EXPECT_EQ(traffic.Loads({memory + 64, 128}).requests, 0);
+}
+
 TEST(EmulationTrafficTest, CopiesThatAreValidAreLoads) {
   simt::emulation::Traffic traffic;
   simt::emulation::RunGrid(

@@ -1,9 +1,9 @@
-// The one interface to compaction: score, select, gather, re-rotate, for a batch of layers at once.
+// The one interface to compaction: score, select, gather, re-rotate, digest, for a batch of layers at once.
 //
 //   Plan -> WorkspaceBytes(plan, batch) -> Enqueue(plan, batch, workspace, context) -> Wait(context)
 //
-// A Batch lists tasks; Enqueue runs all its score tasks, then its select tasks, then its gather, rotate and scatter
-// tasks, in that order, so one batch can hold a whole request, or one layer of a prompt that is still arriving.
+// A Batch lists tasks; Enqueue runs all its score tasks, then its select tasks, then its gather, rotate, scatter and
+// digest tasks, in that order, so one batch can hold a whole request, or one layer of a prompt that is still arriving.
 // Implementations are stateless and thread-safe: contexts may run in parallel. Nothing is allocated inside Enqueue;
 // nothing blocks but Wait. All memory belongs to the caller and must live until Wait returns.
 #ifndef CHUNKKV_KERNELS_COMPACTOR_H_
@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "chunkkv/kernels/digest_block.h"
 #include "chunkkv/kernels/plan.h"
 #include "chunkkv/kernels/tensor_view.h"
 
@@ -79,12 +80,22 @@ struct ScatterTask {
   MutableRowsView destination;
 };
 
+// XXH3-64 (seed 0) of consecutive blocks of kDigestBlockBytes of a tensor's bytes, the last one possibly shorter: what
+// a tensor's digest is made of, computed where the bytes are. Any alignment of `data`; 16 bytes are fastest.
+struct DigestTask {
+  const std::byte* data = nullptr;  // may be written by earlier tasks of the same batch
+  int64_t size_bytes = 0;
+  MemoryPlace place;
+  uint64_t* block_digests = nullptr;  // out: [ceil(size_bytes / kDigestBlockBytes)]
+};
+
 struct Batch {
   absl::Span<const ScoreTask> score = {};
   absl::Span<const SelectTask> select = {};
   absl::Span<const GatherTask> gather = {};
   absl::Span<const RotateTask> rotate = {};
   absl::Span<const ScatterTask> scatter = {};
+  absl::Span<const DigestTask> digest = {};
 };
 
 // Where a batch runs. On a CPU: `run_parallel(count, body)` calls body(i) for i in [0, count), on any threads, and
