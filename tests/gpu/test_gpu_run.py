@@ -11,7 +11,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 PASSED = "echo '[==========] Running 3 tests'; echo '[  PASSED  ] 3 tests.'"
 FIGURE = """echo '{"bench": "G2"}'"""
-STEPS = ["simt", "conformance_small", "memcheck", "racecheck", "initcheck", "synccheck", "conformance", "workers",
+STEPS = ["simt", "conformance_small", "memcheck", "racecheck", "initcheck", "synccheck", "conformance", "large",
+         "workers",
          "limits", "bench_G1", "bench_G2", "bench_G3", "bench_G4", "bench_P1", "peers", "report"]
 
 
@@ -65,7 +66,7 @@ def test_everything_runs_in_order(package):
     assert list(package.summary()) == STEPS
     assert {outcome for outcome, *_ in package.summary().values()} == {"ok"}
     called = [call.split()[0] for call in package.calls()]
-    assert called == ["gpu_test"] * 2 + ["compute-sanitizer", "gpu_test"] * 4 + ["gpu_test", "python", "python"] + [
+    assert called == ["gpu_test"] * 2 + ["compute-sanitizer", "gpu_test"] * 4 + ["gpu_test"] * 2 + ["python", "python"] + [
         "gpu_bench"] * 5 + ["python"] * 2
     assert package.calls()[0] == "gpu_test --gtest_filter=Simt*"
     assert "python tests/bench/gpu/limits.py" in package.calls()

@@ -71,6 +71,7 @@ void CheckAgainstCpu(BenchShape shape, bool has_lse, BenchDevice& device) {
   request.Finish(*device.compactor);
   const CompactionOutcome outcome = request.Download();
   DevicePrompt::HostCopy host = prompt.Download(*device.memory, device.stream);
+  for (testing::LayerInput& layer : host.layers) layer.lse = has_lse ? layer.lse : nullptr;
   const CompactionOutcome truth = testing::Compact(*MakeCpuCompactor(), plan, host.layers);
   if (!truth.status.ok()) Fail(shape, "the CPU refuses it: " + std::string(truth.status.message()));
   for (int32_t layer = 0; layer < kLayers; ++layer) {

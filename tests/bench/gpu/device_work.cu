@@ -72,7 +72,8 @@ struct EightByteTensor {
 };
 
 struct EightByteParams {
-  EightByteTensor tensors[2];
+  EightByteTensor keys;
+  EightByteTensor values;
   const int32_t* positions;
   int32_t head_count;
   int32_t head_words;
@@ -83,8 +84,8 @@ struct EightByteParams {
   int64_t block_stride;
 };
 
-__global__ void EightByteKernel(const EightByteParams params) {
-  const EightByteTensor tensor = params.tensors[blockIdx.y];
+__global__ void EightByteKernel(const __grid_constant__ EightByteParams params) {
+  const EightByteTensor tensor = blockIdx.y == 0 ? params.keys : params.values;
   int32_t token = params.positions[blockIdx.x];
   const std::byte* from = tensor.from;
   if (params.block_ids != nullptr) {
@@ -145,8 +146,8 @@ void Hold(double milliseconds, void* stream) {
 void EightByteCopy(const GatherTask& keys, const GatherTask& values, void* stream) {
   const RowsView& rows = keys.source;
   EightByteParams params;
-  params.tensors[0] = {keys.source.data, keys.destination};
-  params.tensors[1] = {values.source.data, values.destination};
+  params.keys = {keys.source.data, keys.destination};
+  params.values = {values.source.data, values.destination};
   params.positions = keys.positions.data();
   params.head_count = rows.head_count;
   params.head_words = static_cast<int32_t>(DTypeSize(rows.dtype) * rows.head_size / sizeof(uint64_t));

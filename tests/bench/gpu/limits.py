@@ -106,7 +106,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="a torch device (default: %(default)s)")
     options = parser.parse_args(arguments)
-    print_line(describe(options.device))
+    try:
+        print_line(describe(options.device))
+    except RuntimeError as error:
+        print("limits:", first_line(error), file=sys.stderr)
+        return 1
     return print_lines(measure(options.device, Sizes(), SECONDS))
 
 
