@@ -46,6 +46,7 @@ ctest "${ctest_options[@]}" >"$summary" 2>&1 || { grep -vE '^ *[0-9]+/[0-9]+ .*P
 tail -n 12 "$summary"
 
 export CHUNKKV_SERVER=$PWD/build/$preset/service/chunkkv-server CHUNKKV_CLI=$PWD/build/$preset/client/cli/chunkkv
+export CHUNKKV_KERNELS_LIBRARY=$PWD/build/$preset/kernels/c/libchunkkv_kernels.so
 export CHUNKKV_KERNEL_REPORT=$PWD/build/$preset/kernels/cuda/chunkkv_cuda.kernels.json
 case $preset in
   asan | tsan)

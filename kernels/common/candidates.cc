@@ -7,6 +7,7 @@ namespace chunkkv {
 
 Candidates CandidatesOf(const Plan& plan, int64_t budget) {
   const int64_t length = plan.token_count;
+  budget = std::max<int64_t>(0, budget);  // scratch is counted before tasks are checked
   if (budget >= length) return {length, length, 0};
   const int64_t sinks = plan.sink_tokens;
   switch (plan.policy) {

@@ -20,12 +20,18 @@ CHUNKKV_DEVICE float E4M3ToFloat(uint32_t bits) {
 
 CHUNKKV_DEVICE float E5M2ToFloat(uint32_t bits) { return simt::ToFloat(simt::F16{static_cast<uint16_t>(bits << 8)}); }
 
+// Of f32, f16 or bf16.
 CHUNKKV_DEVICE float LoadFloat(const std::byte* data, DType dtype, int64_t index) {
   if (dtype == DType::kF32) return simt::Load(reinterpret_cast<const float*>(data) + index);
   if (dtype == DType::kF16) return simt::ToFloat(simt::Load(reinterpret_cast<const simt::F16*>(data) + index));
+  return simt::ToFloat(simt::Load(reinterpret_cast<const simt::BF16*>(data) + index));
+}
+
+// Of any dtype.
+CHUNKKV_DEVICE float LoadKey(const std::byte* data, DType dtype, int64_t index) {
   if (dtype == DType::kF8E4M3) return E4M3ToFloat(simt::Load(reinterpret_cast<const uint8_t*>(data) + index));
   if (dtype == DType::kF8E5M2) return E5M2ToFloat(simt::Load(reinterpret_cast<const uint8_t*>(data) + index));
-  return simt::ToFloat(simt::Load(reinterpret_cast<const simt::BF16*>(data) + index));
+  return LoadFloat(data, dtype, index);
 }
 
 CHUNKKV_DEVICE void StoreFloat(float value, std::byte* data, DType dtype, int64_t index) {

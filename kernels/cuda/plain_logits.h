@@ -65,7 +65,7 @@ struct PlainLogits {
     row += kv_head * layer.keys.head_stride_bytes;
     const float scale = KeyScale(params, layer, kv_head, token);
     for (int dim = 0; dim < params.head_size; ++dim) {
-      const float key = scale * LoadFloat(row, static_cast<DType>(params.key_dtype), dim);
+      const float key = scale * LoadKey(row, static_cast<DType>(params.key_dtype), dim);
       CHUNKKV_UNROLL for (int r = 0; r < kRows; ++r) logits[r] += key * queries[r * params.head_size + dim];
     }
     float check = 0;

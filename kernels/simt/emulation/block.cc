@@ -25,8 +25,13 @@ Block::Block(const GridShape& shape, const std::function<void()>& kernel, std::m
   for (int i = 0; i < shape.block_size; ++i) {
     threads_.push_back(std::make_unique<Thread>());
     threads_.back()->place.index = i;
+    threads_.back()->fiber = TakeFiber();
   }
   warps_.resize(shape.block_size / kLanes);
+}
+
+Block::~Block() {
+  for (const auto& thread : threads_) KeepFiber(std::move(thread->fiber));
 }
 
 void Block::Run(int index) {
@@ -38,7 +43,7 @@ void Block::Run(int index) {
   place_.shared_memory = end - shared_bytes_;
   place_.shared_memory -= reinterpret_cast<uintptr_t>(place_.shared_memory) % kSharedAlignment;
   for (const auto& thread : threads_) {
-    thread->fiber.Start(&Block::RunThread, this);
+    thread->fiber->Start(&Block::RunThread, this);
     thread->waits = false;
     thread->visits.clear();
     runnable_.push_back(thread.get());
@@ -49,8 +54,8 @@ void Block::Run(int index) {
     const size_t chosen = random_() % runnable_.size();
     running_ = std::exchange(runnable_[chosen], runnable_.back());
     runnable_.pop_back();
-    running_->fiber.Resume();
-    if (running_->fiber.HasEnded()) --left;
+    running_->fiber->Resume();
+    if (running_->fiber->HasEnded()) --left;
   }
   current_block = outer;
   if (left == 0) return;
@@ -78,7 +83,7 @@ void Block::Stop(Site site) {
   Thread* thread = running_;
   thread->waits = true;
   thread->waits_at = site;
-  thread->fiber.Yield();
+  thread->fiber->Yield();
 }
 
 void Block::Release(int first, int count) {

@@ -20,6 +20,10 @@ class Block {
  public:
   Block(const GridShape& shape, const std::function<void()>& kernel, std::mt19937_64& random, Traffic* traffic);
 
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
   void Run(int index);
 
   // What thread.h's functions do, for the thread that runs.
@@ -42,7 +46,7 @@ class Block {
   };
   struct Thread {
     ThreadPlace place;
-    Fiber fiber;
+    std::unique_ptr<Fiber> fiber;
     Site waits_at{};
     bool waits = false;
     int exchange_count = 0;

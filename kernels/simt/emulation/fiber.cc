@@ -1,5 +1,8 @@
 #include "kernels/simt/emulation/fiber.h"
 
+#include <utility>
+#include <vector>
+
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -42,7 +45,18 @@ void* CurrentTsanFiber() { return nullptr; }
 void SwitchTsanFiber(void*) {}
 #endif
 
+thread_local std::vector<std::unique_ptr<Fiber>> kept_fibers;
+
 }  // namespace
+
+std::unique_ptr<Fiber> TakeFiber() {
+  if (kept_fibers.empty()) return std::make_unique<Fiber>();
+  std::unique_ptr<Fiber> fiber = std::move(kept_fibers.back());
+  kept_fibers.pop_back();
+  return fiber;
+}
+
+void KeepFiber(std::unique_ptr<Fiber> fiber) { kept_fibers.push_back(std::move(fiber)); }
 
 Fiber::Fiber() : stack_(new std::byte[kStackBytes]), tsan_inside_(CreateTsanFiber()) {}
 

@@ -47,6 +47,10 @@ class Fiber {
   void* tsan_outside_ = nullptr;
 };
 
+// Fibers that have ended are kept, a thread's own, for what runs next: their stacks are large.
+std::unique_ptr<Fiber> TakeFiber();
+void KeepFiber(std::unique_ptr<Fiber> fiber);
+
 }  // namespace chunkkv::simt::emulation
 
 #endif  // CHUNKKV_KERNELS_SIMT_EMULATION_FIBER_H_

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 LOADS_16_BYTES = re.compile(r"\b(Gather|Scatter|Digest)Kernel<[\w:]*Words4>")
 STORES_16_BYTES = re.compile(r"\b(Gather|Scatter)Kernel<[\w:]*Words4>")
-UNITS_OF_1_BYTE = re.compile(r"\b(Gather|Scatter|Digest)Kernel<unsigned char>")
+UNITS_OF_1_BYTE = re.compile(r"\b(Gather|Scatter|Digest)Kernel<unsigned char>|\bPlain\w+Kernel\b")  # fp8 keys, too
 TENSOR_CORES = re.compile(r"\b(Score|Denominator)Kernel<")
 
 
