@@ -66,8 +66,7 @@ void Fiber::Start(Body body, void* argument) {
   body_ = body;
   argument_ = argument;
   has_ended_ = false;
-  fake_stack_inside_ = nullptr;
-  inside_ = make_fcontext(stack_.get() + kStackBytes, kStackBytes, &Fiber::Enter);
+  if (inside_ == nullptr) inside_ = make_fcontext(stack_.get() + kStackBytes, kStackBytes, &Fiber::Enter);
 }
 
 void Fiber::Resume() {
@@ -79,7 +78,7 @@ void Fiber::Resume() {
 }
 
 void Fiber::Yield() {
-  BeforeSwitch(has_ended_ ? nullptr : &fake_stack_inside_, outside_bottom_, outside_bytes_);
+  BeforeSwitch(&fake_stack_inside_, outside_bottom_, outside_bytes_);
   SwitchTsanFiber(tsan_outside_);
   outside_ = jump_fcontext(outside_, nullptr).fctx;
   AfterSwitch(fake_stack_inside_, &outside_bottom_, &outside_bytes_);
@@ -89,9 +88,12 @@ void Fiber::Enter(transfer_t transfer) {
   auto* fiber = static_cast<Fiber*>(transfer.data);
   fiber->outside_ = transfer.fctx;
   AfterSwitch(nullptr, &fiber->outside_bottom_, &fiber->outside_bytes_);
-  fiber->body_(fiber->argument_);
-  fiber->has_ended_ = true;
-  fiber->Yield();  // never resumed
+  // One life for all bodies: a sanitizer makes a stack of its own for each.
+  while (true) {
+    fiber->body_(fiber->argument_);
+    fiber->has_ended_ = true;
+    fiber->Yield();
+  }
 }
 
 }  // namespace chunkkv::simt::emulation
