@@ -1,6 +1,5 @@
 #include "kernels/c/device.h"
 
-#include <charconv>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -10,23 +9,13 @@
 #include "chunkkv/kernels/status.h"
 #include "kernels/c/last_error.h"
 #include "kernels/c/read_struct.h"
+#include "kernels/common/cuda_name.h"
 #if CHUNKKV_HAS_CUDA
 #include "chunkkv/kernels/cuda.h"
 #endif
 
 namespace chunkkv::c {
 namespace {
-
-// Of "cuda:N".
-std::optional<int> OrdinalOf(std::string_view name) {
-  constexpr std::string_view kPrefix = "cuda:";
-  if (name.substr(0, kPrefix.size()) != kPrefix) return std::nullopt;
-  const std::string_view digits = name.substr(kPrefix.size());
-  int ordinal = -1;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), ordinal);
-  if (error != std::errc() || end != digits.data() + digits.size() || ordinal < 0) return std::nullopt;
-  return ordinal;
-}
 
 absl::StatusOr<std::unique_ptr<Compactor>> MakeCuda(int ordinal) {
 #if CHUNKKV_HAS_CUDA
@@ -45,7 +34,7 @@ absl::Status Open(const char* name, chunkkv_device** device) {
     opened->compactor = MakeCpuCompactor();
   } else if (std::string_view(name) == "reference") {
     opened->compactor = MakeReferenceCompactor();
-  } else if (const std::optional<int> ordinal = OrdinalOf(name)) {
+  } else if (const std::optional<int> ordinal = CudaOrdinal(name)) {
     absl::StatusOr<std::unique_ptr<Compactor>> made = MakeCuda(*ordinal);
     if (!made.ok()) return made.status();
     opened->compactor = *std::move(made);

@@ -1,11 +1,11 @@
 #include "chunkkv/kernels/compaction_device.h"
 
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
+#include "kernels/common/cuda_name.h"
 #if CHUNKKV_HAS_CUDA
 #include "chunkkv/kernels/cuda.h"
 #include "chunkkv/kernels/staging.h"
@@ -29,19 +29,6 @@ absl::StatusOr<CompactionDevice> OpenCuda(int ordinal) {
 #endif
 }
 
-// Of "cuda" or "cuda:N".
-std::optional<int> OrdinalOf(std::string_view choice) {
-  if (choice == kCuda) return 0;
-  if (choice.size() <= kCuda.size() + 1 || choice.substr(0, kCuda.size()) != kCuda || choice[kCuda.size()] != ':') {
-    return std::nullopt;
-  }
-  const std::string_view digits = choice.substr(kCuda.size() + 1);
-  int ordinal = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), ordinal);
-  if (error != std::errc() || end != digits.data() + digits.size() || ordinal < 0) return std::nullopt;
-  return ordinal;
-}
-
 }  // namespace
 
 absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice) {
@@ -50,7 +37,8 @@ absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice) {
     choice = "cpu";
   }
   if (choice == "cpu") return CompactionDevice{"cpu", "cpu", 0, MakeCpuCompactor()};
-  if (const std::optional<int> ordinal = OrdinalOf(choice)) return OpenCuda(*ordinal);
+  if (choice == kCuda) return OpenCuda(0);
+  if (const std::optional<int> ordinal = CudaOrdinal(choice)) return OpenCuda(*ordinal);
   return InvalidArgument("BAD_DEVICE", absl::StrCat("device '", absl::string_view(choice.data(), choice.size()),
                                                     "' is not auto, cpu, cuda or cuda:N"));
 }

@@ -2,27 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <vector>
 
 #include "kernels/cuda/cuda_compactor.h"
 #include "tests/unit/cuda/forwarding_launcher.h"
-
-namespace {
-thread_local bool is_counting = false;
-thread_local int allocation_count = 0;
-}  // namespace
-
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  if (is_counting) ++allocation_count;
-  void* memory = std::malloc(bytes);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+#include "tests/unit/kernels/allocation_count.h"
 
 namespace chunkkv::testing {
 namespace {
@@ -164,12 +149,10 @@ Started Start(const Plan& plan, const Batch& batch) {
   uint64_t failure = ~uint64_t{0};
   ExecutionContext context;
   context.failure = &failure;
-  allocation_count = 0;
-  is_counting = true;
+  AllocationCount counting;
   started.status = compactor->Enqueue(plan, batch, absl::MakeSpan(aligned, bytes), context);
   if (started.status.ok()) started.status = compactor->Wait(context);
-  is_counting = false;
-  started.allocations = allocation_count;
+  started.allocations = counting.Stop();
   return started;
 }
 

@@ -8,8 +8,8 @@
 #include <numeric>
 
 #include "chunkkv/kernels/status.h"
+#include "tests/unit/kernels/agreement.h"
 #include "tests/unit/kernels/implementations.h"
-#include "tests/unit/kernels/near_ties.h"
 #include "tests/unit/kernels/random_prompt.h"
 
 namespace chunkkv::testing {
@@ -34,57 +34,10 @@ Plan PlanOf(const CompactionSpec& spec, const RandomPrompt& prompt) {
   return *std::move(plan);
 }
 
-void ExpectRows(const RowsView& rows, const std::vector<int32_t>& positions, const std::vector<std::byte>& kept) {
-  const size_t head_bytes = DTypeSize(rows.dtype) * rows.head_size;
-  ASSERT_EQ(kept.size(), positions.size() * rows.head_count * head_bytes);
-  const std::byte* at = kept.data();
-  for (const int32_t position : positions) {
-    for (int32_t head = 0; head < rows.head_count && head_bytes > 0; ++head, at += head_bytes) {
-      const std::byte* row = rows.data + HeadOffset(rows, position, head);
-      ASSERT_EQ(std::memcmp(at, row, head_bytes), 0) << "token " << position << " head " << head;
-    }
-  }
-}
-
 // Compaction by `compactor` against the plain reference: scores, an acceptable choice, its masses, its rows.
 void ExpectConforms(const Compactor& compactor, const Plan& plan, const RandomPrompt& prompt) {
-  const CompactionOutcome truth = Compact(*MakeReferenceCompactor(), plan, prompt.layers());
-  const CompactionOutcome outcome = Compact(compactor, plan, prompt.layers());
-  ASSERT_TRUE(truth.status.ok()) << truth.status;
-  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
-  double tolerance = 0;
-  for (const auto& [layer, scores] : truth.token_scores) {
-    const double t = NearTieTolerance(plan, layer, prompt.layers()[layer]);
-    tolerance = std::max(tolerance, t);
-    const std::vector<float>& ours = outcome.token_scores.at(layer);
-    for (size_t j = 0; j < scores.size(); ++j) {
-      ASSERT_NEAR(ours[j], scores[j], t * scores[j] + 1e-30) << "layer " << layer << " token " << j;
-    }
-  }
-  for (size_t g = 0; g < plan.groups.size(); ++g) {
-    std::vector<double> scores(plan.past_length, 0.0);
-    for (int32_t layer = plan.groups[g].first_layer; layer < plan.groups[g].first_layer + plan.groups[g].layer_count;
-         ++layer) {
-      if (!plan.IsScored(layer)) continue;
-      for (int64_t j = 0; j < plan.past_length; ++j) scores[j] += truth.token_scores.at(layer)[j];
-    }
-    EXPECT_TRUE(IsAcceptable(plan, plan.budget, scores, tolerance, outcome.positions[g]))
-        << "group " << g << " keeps " << ::testing::PrintToString(outcome.positions[g]);
-  }
-  for (const auto& [layer, mass] : outcome.retained_mass) {
-    const std::vector<float>& scores = truth.token_scores.at(layer);
-    double kept = 0;
-    for (const int32_t position : outcome.positions[plan.GroupOf(layer)]) {
-      if (position < plan.past_length) kept += scores[position];
-    }
-    const double all = std::accumulate(scores.begin(), scores.end(), 0.0);
-    EXPECT_NEAR(mass, all == 0 ? 1.0 : kept / all, 1e-4);
-  }
-  for (size_t layer = 0; layer < prompt.layers().size(); ++layer) {
-    const std::vector<int32_t>& positions = outcome.positions[plan.GroupOf(static_cast<int32_t>(layer))];
-    ExpectRows(prompt.layers()[layer].keys, positions, outcome.keys[layer]);
-    ExpectRows(prompt.layers()[layer].values, positions, outcome.values[layer]);
-  }
+  ExpectAgrees(plan, prompt, Compact(*MakeReferenceCompactor(), plan, prompt.layers()),
+               Compact(compactor, plan, prompt.layers()));
 }
 
 TEST_P(CompactorConformance, AgreesOnPromptLengthsThatHurt) {

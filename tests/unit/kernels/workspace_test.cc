@@ -1,27 +1,12 @@
 // What a batch costs in memory: a small share of a long prompt's KV, and no allocation while it runs.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
 #include <random>
 
+#include "tests/unit/kernels/allocation_count.h"
 #include "tests/unit/kernels/implementations.h"
 #include "tests/unit/kernels/random_prompt.h"
 #include "tests/unit/kernels/row_memory.h"
-
-namespace {
-thread_local bool is_counting = false;
-thread_local int allocation_count = 0;
-}  // namespace
-
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  if (is_counting) ++allocation_count;
-  void* memory = std::malloc(bytes);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace chunkkv::testing {
 namespace {
@@ -66,11 +51,10 @@ TEST_P(WorkspaceTest, NothingIsAllocatedWhileABatchRuns) {
     context.run_parallel = [](size_t count, const std::function<void(size_t)>& body) {
       for (size_t i = 0; i < count; ++i) body(i);
     };
-    allocation_count = 0;
-    is_counting = true;
+    AllocationCount counting;
     const absl::Status enqueued = compactor().Enqueue(plan, batch, workspace.Span(), context);
     const absl::Status waited = compactor().Wait(context);
-    is_counting = false;
+    const int allocation_count = counting.Stop();
     EXPECT_TRUE(enqueued.ok() && waited.ok()) << enqueued << waited;
     EXPECT_EQ(allocation_count, 0) << ScoreSourceName(source);
   }
