@@ -25,7 +25,7 @@ absl::StatusOr<CompactionDevice> OpenCuda(int ordinal) {
   return CompactionDevice{std::string(kCuda), CudaDeviceName(ordinal), ordinal,
                           MakeStagingCompactor(*std::move(device), *std::move(memory), MakeCpuCompactor())};
 #else
-  return Unimplemented("NO_CUDA", absl::StrCat("cuda:", ordinal, ": this build has no CUDA kernels"));
+  return Unimplemented("NO_CUDA", absl::StrCat("device cuda:", ordinal, ": this build has no CUDA kernels"));
 #endif
 }
 
