@@ -3,6 +3,7 @@
 #include "chunkkv/kernels/cuda.h"
 #include "kernels/cuda/cuda_compactor.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/current_device.h"
 #include "kernels/cuda/device_launcher.h"
 
 namespace chunkkv {
@@ -57,8 +58,9 @@ class CudaMemory final : public DeviceMemory {
  private:
   template <typename Call>
   absl::Status OnDevice(Call call) const {
-    cudaError_t error = cudaSetDevice(device_);
-    if (error == cudaSuccess) error = call();
+    const cuda::CurrentDevice current(device_);
+    if (absl::Status status = current.status(); !status.ok()) return status;
+    const cudaError_t error = call();
     if (error == cudaErrorMemoryAllocation) cudaGetLastError();  // not to be met again by the next launch
     return CudaStatus(error);
   }

@@ -6,6 +6,7 @@
 
 #include "chunkkv/kernels/status.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/current_device.h"
 #include "kernels/cuda/device_launcher.h"
 #include "kernels/cuda/launcher_of.h"
 
@@ -29,25 +30,35 @@ class DevicePlace {
 
   template <typename Kernel>
   absl::Status Launch(const typename Kernel::Params& params, const LaunchShape& shape) const {
-    if (cudaError_t error = cudaSetDevice(device_); error != cudaSuccess) return CudaStatus(error);
-    const auto shared_bytes = static_cast<int>(Kernel::SharedBytes(params));
+    const CurrentDevice current(device_);
+    if (absl::Status status = current.status(); !status.ok()) return status;
+    const size_t shared_bytes = Kernel::SharedBytes(params);
     if (shared_bytes > kSharedBytesWithoutAsking) {
+      // An attribute of the function, whoever launches it: always the same value, so that threads may race.
       const cudaError_t error =
-          cudaFuncSetAttribute(Entry<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+          cudaFuncSetAttribute(Entry<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes);
       if (error != cudaSuccess) return CudaStatus(error);
     }
-    Entry<Kernel><<<static_cast<unsigned>(shape.block_count), Kernel::kThreads, shared_bytes,
-                    static_cast<cudaStream_t>(shape.stream)>>>(params);
-    return CudaStatus(cudaGetLastError());
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(shape.block_count));
+    config.blockDim = dim3(Kernel::kThreads);
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = static_cast<cudaStream_t>(shape.stream);
+    return CudaStatus(cudaLaunchKernelEx(&config, Entry<Kernel>, params));
   }
 
   absl::StatusOr<bool> Wait(void* stream, const std::function<bool()>& cancelled) const {
+    const CurrentDevice current(device_);
+    if (absl::Status status = current.status(); !status.ok()) return status;
     const auto cuda_stream = static_cast<cudaStream_t>(stream);
+    const auto start = std::chrono::steady_clock::now();
     bool is_cancelled = cancelled != nullptr && cancelled();
-    while (cancelled != nullptr && !is_cancelled) {
-      const cudaError_t error = cudaStreamQuery(cuda_stream);
-      if (error != cudaErrorNotReady) break;
-      std::this_thread::sleep_for(kBetweenLooks);
+    while (cancelled != nullptr && !is_cancelled && cudaStreamQuery(cuda_stream) == cudaErrorNotReady) {
+      if (std::chrono::steady_clock::now() - start < kYielding) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(kBetweenLooks);
+      }
       is_cancelled = cancelled();
     }
     // What was started goes on reading and writing the caller's memory, cancelled or not.
@@ -56,7 +67,10 @@ class DevicePlace {
   }
 
  private:
-  static constexpr int kSharedBytesWithoutAsking = 48 << 10;
+  static constexpr size_t kSharedBytesWithoutAsking = 48 << 10;
+  static constexpr int kMaxSharedBytes = 99 << 10;
+  // Most batches end within this; a sleep would be longer than what is left of them.
+  static constexpr std::chrono::milliseconds kYielding{2};
   static constexpr std::chrono::microseconds kBetweenLooks{100};
 
   int device_;
