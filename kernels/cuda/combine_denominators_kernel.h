@@ -5,8 +5,6 @@
 
 namespace chunkkv::cuda {
 
-inline constexpr float kLog2E = 1.4426950408889634f;
-
 struct CombineDenominatorsLayer {
   const MaxSum* denominators;  // [Hkv, heads_per_kv * w', runs]
   const float* sink_logits;    // [H], natural; null: none

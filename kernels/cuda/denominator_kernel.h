@@ -2,19 +2,20 @@
 #ifndef CHUNKKV_KERNELS_CUDA_DENOMINATOR_KERNEL_H_
 #define CHUNKKV_KERNELS_CUDA_DENOMINATOR_KERNEL_H_
 
-#include "kernels/cuda/mma_tile.h"
-#include "kernels/cuda/score_params.h"
+#include "kernels/cuda/key_tile.h"
+#include "kernels/cuda/query_tile.h"
 
 namespace chunkkv::cuda {
 
 // denominators[kv_head, row, run] over the keys of the run that the row sees.
-// Queries are the products' A operand, in registers for the whole run; keys are B, in two stages of shared memory that
-// are filled by asynchronous copies. A row's maximum and sum then stay in the lanes of one quad.
+// Queries are in registers for the whole run; keys come through two stages of shared memory. A row's maximum and sum
+// stay in the lanes of one quad.
 // Shapes and alignment as for ScoreKernel; piece_rows is kPieceRows.
 template <typename Element, int kSteps, typename Key = Element>
 struct DenominatorKernel {
   using Params = ScoreParams;
   using Tile = MmaTile<Element, kSteps>;
+  using Queries = QueryTile<Element, kSteps>;
   static constexpr bool kHasScales = !std::is_same_v<Element, Key>;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = kWarps * simt::kWarpSize;
@@ -23,9 +24,9 @@ struct DenominatorKernel {
   static constexpr int kPieceRows = DenominatorPieceRows(kSteps);
   static constexpr int kTileTokens = 64;
   static constexpr int kTokensAtOnce = 32;
-  static size_t SharedBytes(const Params&) {
-    return 2 * kTileTokens * (Tile::kRowBytes + (kHasScales ? sizeof(float) : 0));
-  }
+  using Keys = KeyTile<Element, kSteps, Key, kTileTokens>;
+  static_assert(Queries::Bytes(kPieceRows) <= 2 * Keys::kBytes);  // staged where keys are afterwards
+  static size_t SharedBytes(const Params&) { return 2 * Keys::kBytes; }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
     const int64_t count = ItemCount(params);
@@ -35,36 +36,31 @@ struct DenominatorKernel {
   }
 
  private:
-  CHUNKKV_DEVICE static std::byte* Stage(int stage) {
-    return simt::SharedMemory() + stage * kTileTokens * Tile::kRowBytes;
-  }
-
-  CHUNKKV_DEVICE static float* Scales(int stage) { return reinterpret_cast<float*>(Stage(2)) + stage * kTileTokens; }
+  CHUNKKV_DEVICE static std::byte* Stage(int stage) { return simt::SharedMemory() + stage * Keys::kBytes; }
 
   CHUNKKV_DEVICE static void FindDenominators(const Params& params, const ScoreItem& item) {
     const ScoreLayer& layer = params.layers[item.layer];
-    const int32_t first_row = item.piece * kPieceRows + simt::Warp() * 16 * kFragments + simt::Lane() / 4;
-    typename Tile::Rows queries[kFragments][2];
+    const int of_warp = simt::Warp() * 16 * kFragments;
+    const int32_t first_row = item.piece * kPieceRows + of_warp + simt::Lane() / 4;
+    float check = 0;
+    Queries::Stage(params, item, item.piece * kPieceRows, kPieceRows, kThreads, simt::SharedMemory());
+    simt::SyncBlock();
+    simt::Words4 queries[kFragments][kSteps][2];
     MaxSum sums[kFragments][2];
     CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
-      CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
-        const int32_t row = first_row + f * 16 + half * 8;
-        const std::byte* address = nullptr;
-        if (row < RowCount(params)) {
-          address = layer.queries + QueryOf(params, item.kv_head, row) * params.head_size * sizeof(Element);
-        }
-        queries[f][half].LoadFrom(address, params.head_size);
-        sums[f][half] = {kLowestFloat, 0};
+      CHUNKKV_UNROLL for (int i = 0; i < kSteps * 2; ++i) {
+        queries[f][i / 2][i % 2] = Queries::Load(simt::SharedMemory(), of_warp + f * 16, i / 2, i % 2);
       }
+      CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) sums[f][half] = {kLowestFloat, 0};
     }
+    simt::SyncBlock();
     const int64_t begin = int64_t{item.run} * params.run_tokens;
     const int64_t end = begin + params.run_tokens < params.token_count ? begin + params.run_tokens : params.token_count;
-    float check = 0;
-    FillStage(params, item, begin, 0);
+    Keys::Fill(params, item, begin, kTileTokens, kThreads, Stage(0));
     int stage = 0;
     for (int64_t tile = begin; tile < end; tile += kTileTokens, stage ^= 1) {
       if (tile + kTileTokens < end) {
-        FillStage(params, item, tile + kTileTokens, stage ^ 1);
+        Keys::Fill(params, item, tile + kTileTokens, kTileTokens, kThreads, Stage(stage ^ 1));
         simt::WaitForCopies<1>();
       } else {
         simt::WaitForCopies<0>();
@@ -72,10 +68,12 @@ struct DenominatorKernel {
       simt::SyncBlock();
       for (int at = 0; at < kTileTokens; at += kTokensAtOnce) {
         // The first query of the window sees the fewest keys.
-        if (tile + at + kTokensAtOnce <= VisibleEnd(params, 0) && (item.piece + 1) * kPieceRows <= RowCount(params)) {
-          AddTokens<false>(params, tile + at, first_row, stage, at, queries, sums, check);
+        if (params.softcap_log2e > 0) {
+          AddTokens<true, true>(params, tile + at, first_row, stage, at, queries, sums, check);
+        } else if (tile + at + kTokensAtOnce > VisibleEnd(params, 0)) {
+          AddTokens<false, true>(params, tile + at, first_row, stage, at, queries, sums, check);
         } else {
-          AddTokens<true>(params, tile + at, first_row, stage, at, queries, sums, check);
+          AddTokens<false, false>(params, tile + at, first_row, stage, at, queries, sums, check);
         }
       }
       simt::SyncBlock();
@@ -97,44 +95,11 @@ struct DenominatorKernel {
     return Merge(mine, other);
   }
 
-  CHUNKKV_DEVICE static void FillStage(const Params& params, const ScoreItem& item, int64_t tile, int stage) {
-    const ScoreLayer& layer = params.layers[item.layer];
-    for (int unit = simt::ThreadIndex(); unit < kTileTokens * Tile::kUnits; unit += kThreads) {
-      const int row = unit / Tile::kUnits;
-      const int column = unit % Tile::kUnits * 8;
-      const int64_t token = tile + row;
-      const std::byte* address = nullptr;
-      if (token < params.token_count && column < params.head_size) {
-        address = RowAddress(layer.keys, token);
-        if (address == nullptr) {
-          ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
-        } else {
-          address += item.kv_head * layer.keys.head_stride_bytes + column * sizeof(Key);
-        }
-      }
-      const bool is_valid = address != nullptr;
-      if constexpr (kHasScales) {
-        const simt::Words4 words = is_valid ? LoadEight<Element, Key>(address, 0) : simt::Words4{};
-        Tile::StoreUnit(Stage(stage), row, unit % Tile::kUnits, words);
-      } else {
-        simt::CopyAsync(Tile::UnitAddress(Stage(stage), row, unit % Tile::kUnits), is_valid ? address : layer.keys.data,
-                        is_valid);
-      }
-    }
-    if constexpr (kHasScales) {
-      for (int row = simt::ThreadIndex(); row < kTileTokens; row += kThreads) {
-        const bool is_token = tile + row < params.token_count;
-        Scales(stage)[row] = is_token ? KeyScale(params, layer, item.kv_head, tile + row) : 1.0f;
-      }
-    }
-    simt::CommitCopies();
-  }
-
   // Of stage `stage`, kTokensAtOnce tokens from its token `at` on, which is the prompt's token `first_token`.
-  // kMasked: some of the tokens are not visible to some rows, or some rows are padding.
-  template <bool kMasked>
+  // kMasked: some of the tokens may not be visible to some rows.
+  template <bool kHasCap, bool kMasked>
   CHUNKKV_DEVICE static void AddTokens(const Params& params, int64_t first_token, int32_t first_row, int stage, int at,
-                                       const typename Tile::Rows (&queries)[kFragments][2],
+                                       const simt::Words4 (&queries)[kFragments][kSteps][2],
                                        MaxSum (&sums)[kFragments][2], float& check) {
     constexpr int kColumns = kTokensAtOnce / 8;
     std::byte* keys = Stage(stage) + at * Tile::kRowBytes;
@@ -143,7 +108,9 @@ struct DenominatorKernel {
       CHUNKKV_UNROLL for (int column = 0; column < kColumns; ++column) {
         const simt::Words4 unit = Tile::LoadUnit(keys, column * 8, step);
         CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
-          Tile::Multiply(queries[f][0], queries[f][1], step, unit, products[f][column]);
+          CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
+            Tile::Multiply(queries[f][step][half], unit, half, products[f][column]);
+          }
         }
       }
     }
@@ -157,8 +124,9 @@ struct DenominatorKernel {
         CHUNKKV_UNROLL for (int i = 0; i < kColumns * 2; ++i) {
           const bool is_visible = !kMasked || token + i / 2 * 8 + i % 2 < visible_end;
           float product = products[f][i / 2][half * 2 + i % 2];
-          if constexpr (kHasScales) product *= Scales(stage)[at + simt::Lane() % 4 * 2 + i / 2 * 8 + i % 2];
-          logits[i] = Logit(params, is_visible ? product : 0, check);
+          if constexpr (kHasScales)
+            product *= Keys::Scales(Stage(stage))[at + simt::Lane() % 4 * 2 + i / 2 * 8 + i % 2];
+          logits[i] = Logit<kHasCap>(params, is_visible ? product : 0, check);
           if (is_visible && logits[i] > max) max = logits[i];
         }
         float sum = sums[f][half].sum * simt::Exp2(sums[f][half].max - max);

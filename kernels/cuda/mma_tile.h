@@ -1,9 +1,10 @@
-// Operands of tensor core products of rows of keys and rows of queries, 16 bytes a lane at a time.
+// Operands of tensor core products of rows of queries (A) and rows of keys (B), 16 bytes a lane at a time.
 //
 // A product over dimensions may take them in any order, if both operands take the same. Lane q of a quad holds, of each
 // step of 32 dimensions, the 8 at 8 * q: one 16-byte load, whole sectors a row. Words 0 and 1 of these feed the step's
 // first m16n8k16 as its columns {2q, 2q + 1} and {2q + 8, 2q + 9}, words 2 and 3 the second. So neither ldmatrix nor a
-// transposition is needed, and one load does for A and for B.
+// transposition is needed: a key's words are B's registers as they were loaded, pair by pair, and queries lie in shared
+// memory such that a lane's 16 bytes are A's four registers. No operand is moved between registers.
 #ifndef CHUNKKV_KERNELS_CUDA_MMA_TILE_H_
 #define CHUNKKV_KERNELS_CUDA_MMA_TILE_H_
 
@@ -73,15 +74,11 @@ struct MmaTile {
     }
   };
 
-  // products += rows (upper: lane / 4, lower: 8 more) times the 8 columns whose units `columns` are.
-  CHUNKKV_DEVICE static void Multiply(const Rows& upper, const Rows& lower, int step, const simt::Words4& columns,
+  // products[query, key] += 16 queries times 8 keys over half a step (`half`: 0 or 1) of 16 dimensions. Of lane 4g + q:
+  // products 0 and 1 are of query g and keys 2q and 2q + 1, products 2 and 3 of query g + 8.
+  CHUNKKV_DEVICE static void Multiply(const simt::Words4& queries, const simt::Words4& key, int half,
                                       float (&products)[4]) {
-    const uint32_t first[4] = {upper.words[step].word[0], lower.words[step].word[0], upper.words[step].word[1],
-                               lower.words[step].word[1]};
-    simt::Mma<Element>(products, first, columns.word[0], columns.word[1]);
-    const uint32_t second[4] = {upper.words[step].word[2], lower.words[step].word[2], upper.words[step].word[3],
-                                lower.words[step].word[3]};
-    simt::Mma<Element>(products, second, columns.word[2], columns.word[3]);
+    simt::Mma<Element>(products, queries.word, key.word[2 * half], key.word[2 * half + 1]);
   }
 
   CHUNKKV_DEVICE static std::byte* UnitAddress(std::byte* rows, int row, int unit) {

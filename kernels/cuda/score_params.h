@@ -21,12 +21,14 @@ struct alignas(8) MaxSum {
   float sum;
 };
 
+inline constexpr float kLog2E = 1.4426950408889634f;
+
 // Sizes of the kernels on tensor cores, by steps of 32 dimensions: larger heads leave registers for fewer rows.
 inline constexpr int FragmentsOf(int steps) { return steps <= 4 ? 2 : 1; }
 inline constexpr int ScoreTileTokens(int steps) { return 4 * 16 * FragmentsOf(steps); }
 inline constexpr int DenominatorPieceRows(int steps) { return 4 * 16 * FragmentsOf(steps); }
 inline constexpr int kMaxScorePieceRows = 128;
-inline constexpr int kScoreRowsAtOnce = 16;
+inline constexpr int kScoreRowsAtOnce = 16;  // of queries
 inline constexpr int kPlainTileTokens = 128;
 
 inline constexpr float kLowestFloat = -3.402823466e38f;
@@ -135,10 +137,24 @@ CHUNKKV_DEVICE float Tanh(float x) {
 }
 
 // A logit as a power of two. `check` stays 0 while every logit is finite and is NaN ever after.
+template <bool kHasCap>
 CHUNKKV_DEVICE float Logit(const ScoreParams& params, float product, float& check) {
   const float scaled = product * params.logit_factor;
   check = scaled * 0.0f + check;
-  return params.softcap_log2e > 0 ? params.softcap_log2e * Tanh(scaled) : scaled;
+  return kHasCap ? params.softcap_log2e * Tanh(scaled) : scaled;
+}
+
+CHUNKKV_DEVICE float Logit(const ScoreParams& params, float product, float& check) {
+  return params.softcap_log2e > 0 ? Logit<true>(params, product, check) : Logit<false>(params, product, check);
+}
+
+// Logit - lse, of a finite lse.
+template <bool kHasCap>
+CHUNKKV_DEVICE float LogitMinus(const ScoreParams& params, float product, float lse, float& check) {
+  if constexpr (kHasCap) return Logit<true>(params, product, check) - lse;
+  const float exponent = product * params.logit_factor - lse;  // one instruction
+  check = exponent * 0.0f + check;
+  return exponent;
 }
 
 }  // namespace chunkkv::cuda
