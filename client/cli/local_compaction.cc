@@ -76,6 +76,7 @@ class LocalCompaction {
       scores_[index].resize(std::max<int64_t>(plan_.past_length, 1));
       if (plan_.KeepsEverything()) continue;  // nothing is chosen: no key is read
       tasks.push_back(ScoreTaskOf(file_, plan_, layers_[index], index, scores_[index].data(), views));
+      tasks.back().allows_chunk_means = AllowsChunkMeans(plan_);
     }
     if (tasks.empty()) return absl::OkStatus();
     return RunBatch({.score = tasks});

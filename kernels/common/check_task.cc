@@ -52,6 +52,9 @@ absl::Status CheckScales(const AttentionShape& shape, const RowsView& scales, in
 absl::Status CheckTask(const Plan& plan, const ScoreTask& score, const std::string& task) {
   if (score.layer < 0 || score.layer >= static_cast<int32_t>(plan.layers.size())) return BadTask(task, "no such layer");
   if (score.token_scores == nullptr && plan.past_length > 0) return BadTask(task, "token_scores has no memory");
+  if (score.allows_chunk_means && !AllowsChunkMeans(plan)) {
+    return BadTask(task, "allows_chunk_means, but the plan does not choose by sums or means of chunks");
+  }
   switch (plan.source) {
     case ScoreSource::kNone:
       return BadTask(task, "the plan has no score source");

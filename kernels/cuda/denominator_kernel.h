@@ -82,17 +82,12 @@ struct DenominatorKernel {
     CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
       CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
         const int32_t row = first_row + f * 16 + half * 8;
-        MaxSum all = MergeLanes(MergeLanes(sums[f][half], 1), 2);
+        const MaxSum all = MergeOverQuad(sums[f][half]);
         if (simt::Lane() % 4 != 0 || row >= RowCount(params)) continue;
         simt::Store(layer.denominators + (int64_t{item.kv_head} * RowCount(params) + row) * params.run_count + item.run,
                     all);
       }
     }
-  }
-
-  CHUNKKV_DEVICE static MaxSum MergeLanes(const MaxSum& mine, int mask) {
-    const MaxSum other = {simt::ShuffleXor(mine.max, mask), simt::ShuffleXor(mine.sum, mask)};
-    return Merge(mine, other);
   }
 
   // Of stage `stage`, kTokensAtOnce tokens from its token `at` on, which is the prompt's token `first_token`.
@@ -106,7 +101,7 @@ struct DenominatorKernel {
     float products[kFragments][kColumns][4] = {};
     CHUNKKV_UNROLL for (int step = 0; step < kSteps; ++step) {
       CHUNKKV_UNROLL for (int column = 0; column < kColumns; ++column) {
-        const simt::Words4 unit = Tile::LoadUnit(keys, column * 8, step);
+        const simt::Words4 unit = Tile::UnitOf(keys, column * 8 + simt::Lane() / 4, step);
         CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
           CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
             Tile::Multiply(queries[f][step][half], unit, half, products[f][column]);
@@ -127,7 +122,7 @@ struct DenominatorKernel {
           if constexpr (kHasScales)
             product *= Keys::Scales(Stage(stage))[at + simt::Lane() % 4 * 2 + i / 2 * 8 + i % 2];
           logits[i] = Logit<kHasCap>(params, is_visible ? product : 0, check);
-          if (is_visible && logits[i] > max) max = logits[i];
+          max = simt::Max(max, is_visible ? logits[i] : kLowestFloat);
         }
         float sum = sums[f][half].sum * simt::Exp2(sums[f][half].max - max);
         CHUNKKV_UNROLL for (int i = 0; i < kColumns * 2; ++i) {

@@ -51,6 +51,9 @@ class Launcher {
                                         const LaunchShape& shape) const = 0;
   virtual absl::Status CombineDenominators(const CombineDenominatorsParams& params, const LaunchShape& shape) const = 0;
   virtual absl::Status Score(ScoreVariant variant, const ScoreParams& params, const LaunchShape& shape) const = 0;
+  // Of a variant with steps and without fp8.
+  virtual absl::Status SumParts(ScoreVariant variant, const ScoreParams& params, const LaunchShape& shape) const = 0;
+  virtual absl::Status ScoreParts(const ScoreParams& params, const LaunchShape& shape) const = 0;
   virtual absl::Status AddProbabilities(const ProbabilityParams& params, const LaunchShape& shape) const = 0;
   virtual absl::Status AddPartials(const AddPartialsParams& params, const LaunchShape& shape) const = 0;
   virtual absl::Status KeySpans(const SelectParams& params, const LaunchShape& shape) const = 0;

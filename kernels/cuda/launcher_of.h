@@ -7,6 +7,8 @@
 #include "kernels/cuda/digest_kernel.h"
 #include "kernels/cuda/launcher.h"
 #include "kernels/cuda/mass_kernel.h"
+#include "kernels/cuda/part_score_kernel.h"
+#include "kernels/cuda/part_sum_kernel.h"
 #include "kernels/cuda/plain_denominator_kernel.h"
 #include "kernels/cuda/plain_score_kernel.h"
 #include "kernels/cuda/score_kernel.h"
@@ -14,6 +16,27 @@
 #include "kernels/cuda/span_key_kernel.h"
 
 namespace chunkkv::cuda {
+
+// Kernel<Element, kSteps, Element>.
+template <template <typename, int, typename> typename Kernel>
+struct OfQueries {
+  template <typename Element, int kSteps>
+  using OfSame = Kernel<Element, kSteps, Element>;
+};
+
+// Calls start.template operator()<Kernel<Element, kSteps>>() for the variant's.
+template <template <typename, int> typename Kernel, typename Start>
+absl::Status WithSteps(ScoreVariant variant, Start start) {
+  const auto with_queries = [&]<typename Element>() -> absl::Status {
+    if (variant.steps <= 2) return start.template operator()<Kernel<Element, 2>>();
+    if (variant.steps == 3) return start.template operator()<Kernel<Element, 3>>();
+    if (variant.steps == 4) return start.template operator()<Kernel<Element, 4>>();
+    if (variant.steps <= 6) return start.template operator()<Kernel<Element, 6>>();
+    return start.template operator()<Kernel<Element, 8>>();
+  };
+  if (variant.dtype == DType::kF16) return with_queries.template operator()<simt::F16>();
+  return with_queries.template operator()<simt::BF16>();
+}
 
 // Calls start.template operator()<Kernel<Element, kSteps, Key>>() for the variant's. Heads of fp8 are padded to 128 or
 // 256 dimensions: half as many kernels to build.
@@ -23,17 +46,13 @@ absl::Status WithTensorCores(ScoreVariant variant, Start start) {
     if (variant.steps <= 4) return start.template operator()<Kernel<Element, 4, Key>>();
     return start.template operator()<Kernel<Element, 8, Key>>();
   };
-  const auto with_queries = [&]<typename Element>() -> absl::Status {
+  const auto with_keys = [&]<typename Element>() -> absl::Status {
     if (variant.key_dtype == DType::kF8E4M3) return with_fp8.template operator()<Element, E4M3>();
     if (variant.key_dtype == DType::kF8E5M2) return with_fp8.template operator()<Element, E5M2>();
-    if (variant.steps <= 2) return start.template operator()<Kernel<Element, 2, Element>>();
-    if (variant.steps == 3) return start.template operator()<Kernel<Element, 3, Element>>();
-    if (variant.steps == 4) return start.template operator()<Kernel<Element, 4, Element>>();
-    if (variant.steps <= 6) return start.template operator()<Kernel<Element, 6, Element>>();
-    return start.template operator()<Kernel<Element, 8, Element>>();
+    return WithSteps<OfQueries<Kernel>::template OfSame>(variant, start);
   };
-  if (variant.dtype == DType::kF16) return with_queries.template operator()<simt::F16>();
-  return with_queries.template operator()<simt::BF16>();
+  if (variant.dtype == DType::kF16) return with_keys.template operator()<simt::F16>();
+  return with_keys.template operator()<simt::BF16>();
 }
 
 // Calls start.template operator()<Kernel<Unit>>() for the word of `unit_bytes`.
@@ -78,6 +97,13 @@ class LauncherOf final : public Launcher {
     if (variant.steps == 0) return place_.template Launch<PlainScoreKernel>(params, shape);
     return WithTensorCores<ScoreKernel>(
         variant, [&]<typename Kernel>() { return place_.template Launch<Kernel>(params, shape); });
+  }
+  absl::Status SumParts(ScoreVariant variant, const ScoreParams& params, const LaunchShape& shape) const override {
+    return WithSteps<PartSumKernel>(variant,
+                                    [&]<typename Kernel>() { return place_.template Launch<Kernel>(params, shape); });
+  }
+  absl::Status ScoreParts(const ScoreParams& params, const LaunchShape& shape) const override {
+    return place_.template Launch<PartScoreKernel>(params, shape);
   }
   absl::Status AddProbabilities(const ProbabilityParams& params, const LaunchShape& shape) const override {
     return place_.template Launch<ProbabilityKernel>(params, shape);

@@ -87,10 +87,9 @@ struct MmaTile {
   CHUNKKV_DEVICE static void StoreUnit(std::byte* rows, int row, int unit, const simt::Words4& words) {
     *reinterpret_cast<simt::Words4*>(UnitAddress(rows, row, unit)) = words;
   }
-  // This lane's unit of the step, of row `row` + lane / 4.
-  CHUNKKV_DEVICE static simt::Words4 LoadUnit(std::byte* rows, int row, int step) {
-    return *reinterpret_cast<const simt::Words4*>(
-        UnitAddress(rows, row + simt::Lane() / 4, step * 4 + simt::Lane() % 4));
+  // Of the step, the unit of this lane's place in its quad.
+  CHUNKKV_DEVICE static simt::Words4 UnitOf(std::byte* rows, int row, int step) {
+    return *reinterpret_cast<const simt::Words4*>(UnitAddress(rows, row, step * 4 + simt::Lane() % 4));
   }
 
   // Whether none of 8 elements is NaN or Inf.

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/failure.h"
+#include "kernels/cuda/parts.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/simt/simt.h"
 
@@ -34,8 +35,16 @@ inline constexpr int kPlainTileTokens = 128;
 inline constexpr float kLowestFloat = -3.402823466e38f;
 
 CHUNKKV_DEVICE MaxSum Merge(const MaxSum& a, const MaxSum& b) {
-  const float max = a.max > b.max ? a.max : b.max;
+  const float max = simt::Max(a.max, b.max);
   return {max, a.sum * simt::Exp2(a.max - max) + b.sum * simt::Exp2(b.max - max)};
+}
+
+// Over the four lanes of a quad, by all lanes of the warp.
+CHUNKKV_DEVICE MaxSum MergeOverQuad(MaxSum mine) {
+  CHUNKKV_UNROLL for (int mask = 1; mask < 4; mask *= 2) {
+    mine = Merge(mine, {simt::ShuffleXor(mine.max, mask), simt::ShuffleXor(mine.sum, mask)});
+  }
+  return mine;
 }
 
 struct ScoreLayer {
@@ -44,6 +53,7 @@ struct ScoreLayer {
   const std::byte* queries;  // [w', H, D]
   const float* lse;          // [w', H], times lse_factor a power of two
   MaxSum* denominators;      // [Hkv, heads_per_kv * w', runs]: what the first of two passes finds
+  float* part_sums;          // [Hkv, parts of the past, heads_per_kv * w'], powers of two; null: no parts
   float* partial_scores;     // [Hkv, pieces, P]
   int32_t layer;
   int32_t order;  // of its task in the batch
@@ -62,6 +72,8 @@ struct ScoreParams {
   int32_t piece_count;
   int32_t run_tokens;
   int32_t run_count;
+  Parts parts;  // of PartSumKernel and PartScoreKernel, whose runs are `run_parts` parts
+  int32_t run_parts;
   float logit_factor;   // product -> power of two; product -> argument of tanh under a soft cap
   float softcap_log2e;  // soft cap as a power of two; 0: none
   float lse_factor;

@@ -7,18 +7,21 @@
 #include "chunkkv/kernels/status.h"
 #include "kernels/common/kv_bytes.h"
 #include "kernels/cuda/add_scores.h"
+#include "kernels/cuda/part_score_kernel.h"
 #include "kernels/cuda/rows_of_view.h"
 #include "kernels/cuda/uploader.h"
 
 namespace chunkkv::cuda {
 namespace {
 
-constexpr double kScratchShare = 0.005;  // of the KV of all layers
+constexpr double kScratchShare = 0.009;  // of the KV of all layers
 constexpr int64_t kMostRuns = 128;
 constexpr int64_t kLeastRunTokens = 1024;
 constexpr int64_t kRunStep = 64;
 constexpr int64_t kMostTilesInRun = 8;
 constexpr int64_t kItemsPerSm = 8;
+constexpr int64_t kPartsStep = 4;     // that PartSumKernel takes at once
+constexpr int32_t kScoredParts = 64;  // by a block
 constexpr int32_t kMostTensorCoreHeadSize = 256;
 constexpr int32_t kMostHeadSize = 2048;  // eight float32 queries in 99 KB of shared memory
 
@@ -27,15 +30,52 @@ bool MayUseTensorCores(const AttentionShape& layer) {
   return layer.dtype != DType::kF32 && layer.key_head_size % 8 == 0 && layer.key_head_size <= kMostTensorCoreHeadSize;
 }
 
+Parts PartsOf(const Plan& plan) {
+  const int64_t in_chunk = Blocks(plan.chunk_length, Parts::kMostTokens);
+  const int64_t chunks = Blocks(plan.past_length - plan.sink_tokens, plan.chunk_length);
+  Parts parts = {};
+  parts.sink_tokens = static_cast<int32_t>(plan.sink_tokens);
+  parts.past_length = static_cast<int32_t>(plan.past_length);
+  parts.token_count = static_cast<int32_t>(plan.token_count);
+  parts.chunk_length = plan.chunk_length;
+  parts.part_length = static_cast<int32_t>(Blocks(plan.chunk_length, in_chunk));
+  parts.parts_in_chunk = MakeFastDivisor(static_cast<uint32_t>(in_chunk));
+  parts.sink_count = static_cast<int32_t>(Blocks(plan.sink_tokens, Parts::kMostTokens));
+  parts.past_count = parts.sink_count + static_cast<int32_t>(chunks * in_chunk);
+  const int64_t window = Blocks(plan.token_count - plan.past_length, Parts::kMostTokens);
+  parts.count = parts.past_count + static_cast<int32_t>(window);
+  return parts;
+}
+
+// Whether sums of parts may stand for the scores of tokens, and are less to move (written, and read again) than the
+// keys, which a second pass reads.
+bool MayUseParts(const Plan& plan, const ScoreTask& task) {
+  const AttentionShape& layer = plan.layers[task.layer];
+  if (!task.allows_chunk_means || !AllowsChunkMeans(plan) || plan.has_lse || !plan.chunk_starts.empty() ||
+      plan.past_length <= plan.sink_tokens || DTypeSize(layer.dtype) != 2 || !MayUseTensorCores(layer)) {
+    return false;
+  }
+  const int64_t rows = layer.query_head_count / layer.kv_head_count * std::min(plan.window_length, plan.token_count);
+  const int64_t key_bytes = layer.key_head_size * static_cast<int64_t>(DTypeSize(layer.dtype));
+  return rows <= PartScoreKernel::kMostRows &&
+         2 * rows * static_cast<int64_t>(sizeof(float)) < PartsOf(plan).part_length * key_bytes;
+}
+
 // Sizes of one layer's work that do not depend on addresses.
 struct WindowShape {
-  WindowShape(const Plan& plan, const AttentionShape& layer) {
+  WindowShape(const Plan& plan, const ScoreTask& task) {
+    const AttentionShape& layer = plan.layers[task.layer];
     window = std::min(plan.window_length, plan.token_count);
     heads_per_kv = layer.query_head_count / layer.kv_head_count;
     rows = heads_per_kv * window;
     pieces = MayUseTensorCores(layer) ? Blocks(rows, kMaxScorePieceRows) : 1;
     run_tokens = std::max(kLeastRunTokens, Blocks(Blocks(plan.token_count, kMostRuns), kRunStep) * kRunStep);
     runs = Blocks(plan.token_count, run_tokens);
+    if (!MayUseParts(plan, task)) return;
+    parts = PartsOf(plan);
+    const int64_t most_parts = std::max(Blocks(parts.count, kMostRuns), kLeastRunTokens / parts.part_length);
+    run_parts = Blocks(most_parts, kPartsStep) * kPartsStep;
+    part_runs = Blocks(parts.count, run_parts);
   }
   int64_t window = 0;  // w'
   int64_t heads_per_kv = 0;
@@ -43,6 +83,9 @@ struct WindowShape {
   int64_t pieces = 0;      // of rows, where tensor cores may score
   int64_t run_tokens = 0;  // of a partial denominator
   int64_t runs = 0;
+  Parts parts = {};  // none: two passes
+  int64_t run_parts = 0;
+  int64_t part_runs = 0;
 };
 
 // What one launch's layers keep in the workspace.
@@ -52,10 +95,12 @@ struct Arrays {
     partial_stride = layer.kv_head_count * shape.pieces * plan.past_length;
     partial_scores = scratch.Take<float>(layer_count * partial_stride);
     if (plan.has_lse) return;
-    denominator_stride = layer.kv_head_count * shape.rows * shape.runs;
+    denominator_stride = layer.kv_head_count * shape.rows * std::max(shape.runs, shape.part_runs);
+    part_sum_stride = int64_t{layer.kv_head_count} * shape.parts.past_count * shape.rows;
     lse_stride = shape.window * layer.query_head_count;
     denominators = scratch.Take<MaxSum>(layer_count * denominator_stride);
     lse = scratch.Take<float>(layer_count * lse_stride);
+    part_sums = scratch.Take<float>(layer_count * part_sum_stride);
     if (!layer.sink_logits.empty()) {
       sink_logits = scratch.Take<float>(layer_count * Uploader::Words<float>(layer.query_head_count));
     }
@@ -63,20 +108,22 @@ struct Arrays {
   float* partial_scores = nullptr;  // [layers, Hkv, pieces, P]
   MaxSum* denominators = nullptr;   // [layers, Hkv, rows, runs]
   float* lse = nullptr;             // [layers, w', H]
+  float* part_sums = nullptr;       // [layers, Hkv, parts of the past, rows]
   float* sink_logits = nullptr;     // [layers, H]
   int64_t partial_stride = 0;
   int64_t denominator_stride = 0;
   int64_t lse_stride = 0;
+  int64_t part_sum_stride = 0;
 };
 
-size_t ArraysBytes(const Plan& plan, const AttentionShape& layer, int64_t layer_count) {
+size_t ArraysBytes(const Plan& plan, const ScoreTask& task, int64_t layer_count) {
   Scratch counter;
-  const Arrays arrays(plan, layer, WindowShape(plan, layer), layer_count, counter);
+  const Arrays arrays(plan, plan.layers[task.layer], WindowShape(plan, task), layer_count, counter);
   return counter.UsedBytes();
 }
 
-int64_t LayersAtOnce(const Plan& plan, const AttentionShape& layer) {
-  const double most = kScratchShare * KvBytes(plan) / static_cast<double>(ArraysBytes(plan, layer, 1));
+int64_t LayersAtOnce(const Plan& plan, const ScoreTask& task) {
+  const double most = kScratchShare * KvBytes(plan) / static_cast<double>(ArraysBytes(plan, task, 1));
   return std::clamp<int64_t>(static_cast<int64_t>(most), 1, kScoreLayersPerLaunch);
 }
 
@@ -102,7 +149,7 @@ bool HaveOneShape(const Plan& plan, const ScoreTask& a, const ScoreTask& b) {
   return x.query_head_count == y.query_head_count && x.kv_head_count == y.kv_head_count &&
          x.key_head_size == y.key_head_size && x.dtype == y.dtype && x.scale == y.scale && x.softcap == y.softcap &&
          x.sink_logits.empty() == y.sink_logits.empty() && a.queries.dtype == b.queries.dtype &&
-         VariantOf(a, x) == VariantOf(b, y);
+         a.allows_chunk_means == b.allows_chunk_means && VariantOf(a, x) == VariantOf(b, y);
 }
 
 absl::Status CheckAddresses(const ScoreTask& task, const AttentionShape& layer) {
@@ -134,17 +181,18 @@ class LayerScorer {
         tasks_(tasks),
         first_order_(first_order),
         layer_(plan.layers[tasks[0].layer]),
-        shape_(plan, layer_),
+        shape_(plan, tasks[0]),
         arrays_(plan, layer_, shape_, static_cast<int64_t>(tasks.size()), scratch),
         stage_(stage),
-        variant_(VariantOf(tasks[0], layer_)) {}
+        variant_(VariantOf(tasks[0], layer_)),
+        uses_parts_(shape_.run_parts > 0 && variant_.steps > 0) {}
 
   absl::Status Start() {
     FillParams();
     if (!plan_.has_lse) {
       if (absl::Status status = StartDenominators(); !status.ok()) return status;
     }
-    if (absl::Status status = StartScores(); !status.ok()) return status;
+    if (absl::Status status = uses_parts_ ? StartPartScores() : StartScores(); !status.ok()) return status;
     return StartSums();
   }
 
@@ -171,6 +219,7 @@ class LayerScorer {
       layer.queries = tasks_[i].queries.data;
       layer.lse = plan_.has_lse ? tasks_[i].lse : arrays_.lse + i * arrays_.lse_stride;
       layer.denominators = arrays_.denominators + i * arrays_.denominator_stride;
+      layer.part_sums = arrays_.part_sums + i * arrays_.part_sum_stride;
       layer.partial_scores = arrays_.partial_scores + i * arrays_.partial_stride;
       layer.layer = tasks_[i].layer;
       layer.order = OrderOf(i);
@@ -193,9 +242,12 @@ class LayerScorer {
     params_.piece_rows = DenominatorPieceRows(variant_.steps);
     params_.piece_count = static_cast<int32_t>(variant_.steps == 0 ? 1 : Blocks(shape_.rows, params_.piece_rows));
     params_.run_tokens = static_cast<int32_t>(shape_.run_tokens);
-    params_.run_count = static_cast<int32_t>(shape_.runs);
+    params_.run_count = static_cast<int32_t>(uses_parts_ ? shape_.part_runs : shape_.runs);
+    params_.parts = shape_.parts;
+    params_.run_parts = static_cast<int32_t>(shape_.run_parts);
     absl::Status status = stage_.Run(ItemCount(), [&](const LaunchShape& shape) {
-      return stage_.launcher.FindDenominators(variant_, params_, shape);
+      return uses_parts_ ? stage_.launcher.SumParts(variant_, params_, shape)
+                         : stage_.launcher.FindDenominators(variant_, params_, shape);
     });
     if (!status.ok()) return status;
 
@@ -213,6 +265,14 @@ class LayerScorer {
     const int64_t rows = params_.layer_count * layer_.kv_head_count * shape_.rows;
     return stage_.Run(Blocks(rows, CombineDenominatorsKernel::kThreads),
                       [&](const LaunchShape& shape) { return stage_.launcher.CombineDenominators(combine, shape); });
+  }
+
+  absl::Status StartPartScores() {
+    params_.piece_count = 1;
+    params_.run_parts = kScoredParts;
+    params_.run_count = static_cast<int32_t>(Blocks(params_.parts.past_count, kScoredParts));
+    return stage_.Run(ItemCount(),
+                      [&](const LaunchShape& shape) { return stage_.launcher.ScoreParts(params_, shape); });
   }
 
   absl::Status StartScores() {
@@ -263,6 +323,7 @@ class LayerScorer {
   Arrays arrays_;
   const Stage& stage_;
   ScoreVariant variant_;
+  bool uses_parts_;
   ScoreParams params_ = {};
 };
 
@@ -274,7 +335,7 @@ absl::Status StartWindowScores(const Plan& plan, absl::Span<const ScoreTask> tas
     if (absl::Status status = CheckAddresses(task, plan.layers[task.layer]); !status.ok()) return status;
   }
   for (size_t begin = 0; begin < tasks.size();) {
-    const auto most = static_cast<size_t>(LayersAtOnce(plan, plan.layers[tasks[begin].layer]));
+    const auto most = static_cast<size_t>(LayersAtOnce(plan, tasks[begin]));
     size_t end = begin + 1;
     while (end < tasks.size() && end - begin < most && HaveOneShape(plan, tasks[begin], tasks[end])) ++end;
     LayerScorer scorer(plan, tasks.subspan(begin, end - begin), static_cast<int32_t>(begin), scratch, stage);
@@ -288,9 +349,8 @@ size_t WindowScoreScratchBytes(const Plan& plan, absl::Span<const ScoreTask> tas
   size_t bytes = 0;
   for (const ScoreTask& task : tasks) {
     if (task.layer < 0 || task.layer >= static_cast<int32_t>(plan.layers.size())) continue;  // Enqueue refuses it
-    const AttentionShape& layer = plan.layers[task.layer];
-    const auto layers = std::min<int64_t>(LayersAtOnce(plan, layer), static_cast<int64_t>(tasks.size()));
-    bytes = std::max(bytes, ArraysBytes(plan, layer, layers));
+    const auto layers = std::min<int64_t>(LayersAtOnce(plan, task), static_cast<int64_t>(tasks.size()));
+    bytes = std::max(bytes, ArraysBytes(plan, task, layers));
   }
   return bytes;
 }

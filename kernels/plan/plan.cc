@@ -20,4 +20,8 @@ int32_t Plan::GroupOf(int32_t layer) const {
   return static_cast<int32_t>(after - groups.begin()) - 1;
 }
 
+bool AllowsChunkMeans(const Plan& plan) {
+  return plan.policy == Policy::kChunkKv && plan.chunk_reduce != ChunkReduce::kMax && plan.pool == 1;
+}
+
 }  // namespace chunkkv

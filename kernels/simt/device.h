@@ -148,6 +148,8 @@ CHUNKKV_DEVICE void Mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint
 
 CHUNKKV_DEVICE uint64_t MulHigh(uint64_t a, uint64_t b) { return __umul64hi(a, b); }
 
+CHUNKKV_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
+
 CHUNKKV_DEVICE float Exp2(float x) {
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));

@@ -113,6 +113,8 @@ inline uint64_t MulHigh(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>((static_cast<unsigned __int128>(a) * b) >> 64);
 }
 
+inline float Max(float a, float b) { return std::fmax(a, b); }
+
 inline float Exp2(float x) {
   const float result = std::exp2(x);
   return result < 0x1p-126f ? 0.0f : result;

@@ -39,12 +39,15 @@ int64_t WorkspaceBytes(const PutPlan& put, DType score_dtype, const Compactor& c
     if (!layer.is_scored) continue;
     const RowsView keys =
         TokenMajorRows(bytes, shape.dtype, plan.token_count, shape.kv_head_count, shape.key_head_size);
-    const ScoreTask score =
+    ScoreTask score =
         MakeScoreTask(layer.attention_layer, keys,
                       {bytes, plan.has_lse ? &kSomewhere : nullptr, bytes, &kSomewhere, &somewhere_out}, score_dtype);
-    batch = Batch();
-    batch.score = absl::MakeConstSpan(&score, 1);
-    most = std::max(most, compactor.WorkspaceBytes(plan, batch));
+    for (const bool allows_chunk_means : {false, AllowsChunkMeans(plan)}) {
+      score.allows_chunk_means = allows_chunk_means;
+      batch = Batch();
+      batch.score = absl::MakeConstSpan(&score, 1);
+      most = std::max(most, compactor.WorkspaceBytes(plan, batch));
+    }
   }
   if (put.is_external || put.keeps_everything) return static_cast<int64_t>(most);
   for (size_t group = 0; group < plan.groups.size(); ++group) {

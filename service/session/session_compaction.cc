@@ -44,7 +44,8 @@ void SessionCore::ScoreLayer(int32_t layer_index) {
     if (put_.plan.source == ScoreSource::kQueryWindow) {
       keys = stage != nullptr ? stage->Rows(0) : body->Rows(layer_index, 0);
     }
-    const ScoreTask task = MakeScoreTask(layer.attention_layer, keys, inputs->Addresses(), request_.score_dtype);
+    ScoreTask task = MakeScoreTask(layer.attention_layer, keys, inputs->Addresses(), request_.score_dtype);
+    task.allows_chunk_means = recorded_ == nullptr && AllowsChunkMeans(put_.plan);
     Batch batch;
     batch.score = absl::MakeConstSpan(&task, 1);
     status = runner_.Run(batch);

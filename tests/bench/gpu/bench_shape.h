@@ -26,6 +26,8 @@ struct BenchShape {
   AttentionShape Attention() const;
   int32_t LayerCount() const;
   int64_t LayerBytes() const;  // of K, or of V
+  // Whether scores without an LSE may be chunks' (ScoreTask::allows_chunk_means).
+  bool AllowsChunkMeans() const { return bench == "score_chunk" || bench == "request_no_lse"; }
   // ChunkKV with the defaults, by queries. Ends the program where the shape is no prompt.
   Plan MakePlan(bool has_lse) const;
 };

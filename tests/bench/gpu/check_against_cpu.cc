@@ -8,6 +8,7 @@
 
 #include "tests/bench/gpu/device_prompt.h"
 #include "tests/bench/gpu/device_request.h"
+#include "tests/unit/kernels/chunk_means.h"
 #include "tests/unit/kernels/near_ties.h"
 #include "tests/unit/kernels/row_memory.h"
 
@@ -66,14 +67,19 @@ void CheckAgainstCpu(BenchShape shape, bool has_lse, BenchDevice& device) {
   shape.layer_count = kLayers;
   const Plan plan = shape.MakePlan(has_lse);
   const DevicePrompt prompt(shape, true, *device.memory, device.stream);
-  DeviceRequest request(plan, prompt.layers(), {}, *device.compactor, *device.memory, device.stream);
+  DeviceRequest request(plan, prompt.layers(), {.chunk_means = shape.AllowsChunkMeans()}, *device.compactor,
+                        *device.memory, device.stream);
   request.Start(*device.compactor);
   request.Finish(*device.compactor);
-  const CompactionOutcome outcome = request.Download();
+  CompactionOutcome outcome = request.Download();
   DevicePrompt::HostCopy host = prompt.Download(*device.memory, device.stream);
   for (testing::LayerInput& layer : host.layers) layer.lse = has_lse ? layer.lse : nullptr;
-  const CompactionOutcome truth = testing::Compact(*MakeCpuCompactor(), plan, host.layers);
+  CompactionOutcome truth = testing::Compact(*MakeCpuCompactor(), plan, host.layers);
   if (!truth.status.ok()) Fail(shape, "the CPU refuses it: " + std::string(truth.status.message()));
+  if (shape.AllowsChunkMeans()) {
+    testing::AverageChunks(plan, truth);
+    testing::AverageChunks(plan, outcome);
+  }
   for (int32_t layer = 0; layer < kLayers; ++layer) {
     CheckLayer(shape, plan, layer, host.layers[layer], truth, outcome);
   }

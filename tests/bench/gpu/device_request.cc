@@ -61,6 +61,7 @@ void DeviceRequest::AddTasks(const std::vector<testing::LayerInput>& layers) {
     const testing::LayerInput& input = layers[scored_layers_[i]];
     score_.push_back(
         {scored_layers_[i], input.keys, input.queries, plan_.has_lse ? input.lse : nullptr, {}, {}, token_scores(i)});
+    score_.back().allows_chunk_means = parts_.chunk_means;
   }
   lists_.resize(plan_.groups.size());
   auto* positions = reinterpret_cast<int32_t*>(positions_.data());

@@ -16,7 +16,8 @@ struct RequestParts {
   bool score = true;
   bool select = true;
   bool gather = true;
-  bool masses = false;  // the guardrail's, which select tasks find beside the positions
+  bool masses = false;       // the guardrail's, which select tasks find beside the positions
+  bool chunk_means = false;  // scores may be chunks' (ScoreTask::allows_chunk_means)
 };
 
 class DeviceRequest {

@@ -15,7 +15,8 @@ constexpr int64_t kTokenCounts[] = {8192, 32768, 131072};
 
 void TimeRequest(const BenchShape& shape, const DevicePrompt& prompt, BenchDevice& device) {
   const Plan plan = shape.MakePlan(shape.bench == "request");
-  DeviceRequest request(plan, prompt.layers(), {}, *device.compactor, *device.memory, device.stream);
+  DeviceRequest request(plan, prompt.layers(), {.chunk_means = shape.AllowsChunkMeans()}, *device.compactor,
+                        *device.memory, device.stream);
   const DeviceTiming timing = TimeOnStream(device.stream, kSeconds, [&](int) { request.Start(*device.compactor); });
   request.Finish(*device.compactor);
   int64_t scored_layers = 0;

@@ -33,6 +33,13 @@ class TimedLauncher final : public cuda::Launcher {
                      const LaunchShape& shape) const override {
     return times_.Time("score", shape, [&] { return inner_->Score(variant, params, shape); });
   }
+  absl::Status SumParts(cuda::ScoreVariant variant, const cuda::ScoreParams& params,
+                        const LaunchShape& shape) const override {
+    return times_.Time("part sums", shape, [&] { return inner_->SumParts(variant, params, shape); });
+  }
+  absl::Status ScoreParts(const cuda::ScoreParams& params, const LaunchShape& shape) const override {
+    return times_.Time("part scores", shape, [&] { return inner_->ScoreParts(params, shape); });
+  }
   absl::Status AddProbabilities(const cuda::ProbabilityParams& params, const LaunchShape& shape) const override {
     return times_.Time("probabilities", shape, [&] { return inner_->AddProbabilities(params, shape); });
   }

@@ -32,6 +32,14 @@ class ForwardingLauncher final : public cuda::Launcher {
     return Forward({"Score", shape.block_count, variant.steps},
                    [&](auto& to) { return to.Score(variant, params, shape); });
   }
+  absl::Status SumParts(cuda::ScoreVariant variant, const cuda::ScoreParams& params,
+                        const LaunchShape& shape) const override {
+    return Forward({"SumParts", shape.block_count, variant.steps},
+                   [&](auto& to) { return to.SumParts(variant, params, shape); });
+  }
+  absl::Status ScoreParts(const cuda::ScoreParams& params, const LaunchShape& shape) const override {
+    return Forward({"ScoreParts", shape.block_count}, [&](auto& to) { return to.ScoreParts(params, shape); });
+  }
   absl::Status AddProbabilities(const cuda::ProbabilityParams& params, const LaunchShape& shape) const override {
     return Forward({"AddProbabilities", shape.block_count},
                    [&](auto& to) { return to.AddProbabilities(params, shape); });

@@ -13,7 +13,7 @@ namespace chunkkv::testing {
 struct LaunchSeen {
   std::string_view kernel;  // the Launcher's function: "Score", "Gather", ...
   int64_t block_count = 0;
-  int32_t steps = 0;  // of "Score" and "FindDenominators": ScoreVariant's
+  int32_t steps = 0;  // of "Score", "FindDenominators" and "SumParts": ScoreVariant's
 };
 
 // Shows each launch to `choose` before it is started by the launcher that `choose` returns; null: by none.

@@ -37,7 +37,7 @@ absl::Status Score(const Compactor& compactor, const Plan& plan, const std::vect
     scores.assign(plan.past_length, -1.0f);
     const LayerInput& input = layers[layer];
     tasks.push_back({layer, input.keys, input.queries, input.lse, input.attention, input.token_scores, scores.data(),
-                     input.key_scales});
+                     input.key_scales, input.allows_chunk_means});
   }
   Batch batch;
   batch.score = tasks;

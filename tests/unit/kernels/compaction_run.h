@@ -21,6 +21,7 @@ struct LayerInput {
   const float* lse = nullptr;
   DenseView attention;
   DenseView token_scores;
+  bool allows_chunk_means = false;
 };
 
 struct CompactionOutcome {

@@ -34,6 +34,10 @@ struct ScoreTask {
   DenseView token_scores_in;      // kTokenScores: [P]
   float* token_scores = nullptr;  // out: [P], unpooled
   RowsView key_scales = {};       // of fp8 keys: f32 [L, Hkv, 1], a key is scale * element; strides of 0 share a scale
+  // Whether a token's score may be the mean over some tokens of its chunk around it, where AllowsChunkMeans(plan): the
+  // same chunks are chosen, and of a chunk that the budget cuts retained_mass counts its share. On a GPU, without LSE,
+  // it may spare the second pass over the keys.
+  bool allows_chunk_means = false;
 };
 
 // Kept positions of one reuse group.

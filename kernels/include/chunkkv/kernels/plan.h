@@ -78,6 +78,9 @@ struct Plan {
 // scores would come from queries. Source: arXiv 2502.00299 section 3, and the budget rules of the design.
 absl::StatusOr<Plan> MakePlan(const CompactionSpec& spec, const CompactionShape& shape);
 
+// Whether scores decide through their sums over whole chunks alone: SUM or MEAN, and no pooling.
+bool AllowsChunkMeans(const Plan& plan);
+
 // The budget that RAISE_BUDGET tries after `budget`: doubled and rounded up to the plan's multiple; at most
 // max_raised_tokens, which is rounded down to it, or L. Equals `budget` where nothing is left to raise.
 int64_t RaisedBudget(const Plan& plan, int64_t budget);
