@@ -15,6 +15,9 @@ import subprocess
 RESOURCES = re.compile(r"^\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+) ")
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
 LOCAL_ACCESS = re.compile(r"^(?:LDL|STL)\b")
+BRANCH = re.compile(r"^(?:BRA|BRX|CALL|RET|EXIT|BSYNC)\b")
+MOVE = re.compile(r"^(?:IMAD\.)?MOV\b")
+PRODUCT = re.compile(r"^HMMA\b")
 
 
 @dataclasses.dataclass
@@ -32,6 +35,7 @@ class Kernel:
     shared_bytes: int = 0
     local_bytes: int = 0
     instructions: dict[str, int] = dataclasses.field(default_factory=dict)  # opcode with modifiers -> how many
+    moves_among_products: int = 0  # between tensor core products with no branch between them
 
     @property
     def spill_bytes(self) -> int:
@@ -46,9 +50,21 @@ def access_bytes(opcode: str) -> int:
     return int(width[1]) // 8 if width else 4
 
 
+def count_moves_among_products(opcodes: list[str]) -> int:
+    moves, since_product = 0, None  # None: no product since the last branch
+    for opcode in opcodes:
+        if PRODUCT.match(opcode):
+            moves, since_product = moves + (since_product or 0), 0
+        elif BRANCH.match(opcode):
+            since_product = None
+        elif since_product is not None and MOVE.match(opcode):
+            since_product += 1
+    return moves
+
+
 def parse(listing: str) -> list[Kernel]:
     """The kernels in the output of `cuobjdump -sass -res-usage`, in its order, under their mangled names."""
-    kernels = {}
+    kernels, code = {}, collections.defaultdict(list)
     member = architecture = kernel = None
     for line in listing.splitlines():
         words = line.split()
@@ -57,12 +73,15 @@ def parse(listing: str) -> list[Kernel]:
         elif line.startswith("arch = "):
             architecture, kernel = words[2], None
         elif words[:1] == ["Function"]:  # " Function NAME:" before its resources, "Function : NAME" before its code
-            name = words[-1].rstrip(":")
-            kernel = kernels.setdefault((member, architecture, name), Kernel(name, architecture))
+            key = (member, architecture, words[-1].rstrip(":"))
+            kernel = kernels.setdefault(key, Kernel(key[-1], architecture))
         elif kernel and (found := RESOURCES.match(line)):
             kernel.registers, kernel.stack_bytes, kernel.shared_bytes, kernel.local_bytes = map(int, found.groups())
         elif kernel and (found := INSTRUCTION.match(line)):
-            kernel.instructions[found[1]] = kernel.instructions.get(found[1], 0) + 1
+            code[key].append(found[1])
+    for key, kernel in kernels.items():
+        kernel.instructions = dict(collections.Counter(code[key]))
+        kernel.moves_among_products = count_moves_among_products(code[key])
     return list(kernels.values())
 
 

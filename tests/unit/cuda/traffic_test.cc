@@ -59,11 +59,12 @@ struct RequestShape {
   DType dtype = DType::kBF16;
   int32_t window_length = 8;
   bool has_lse = false;
+  bool allows_chunk_means = false;
 };
 
 // A request of one kind of layer, with everything on the device.
 struct Request {
-  explicit Request(const RequestShape& of) {
+  explicit Request(const RequestShape& of) : allows_chunk_means(of.allows_chunk_means) {
     CompactionShape shape;
     shape.token_count = of.token_count;
     shape.source = ScoreSource::kQueryWindow;
@@ -111,6 +112,7 @@ struct Request {
       task.queries = {queries[i]->As(), plan.layers[0].dtype, {}};
       task.lse = plan.has_lse ? lse[i]->As<float>() : nullptr;
       task.token_scores = scores[i]->As<float>();
+      task.allows_chunk_means = allows_chunk_means;
       score.push_back(task);
       select.push_back(
           {task.layer, plan.budget, absl::MakeConstSpan(&lists[i], 1), positions[i]->As<int32_t>(), nullptr});
@@ -125,6 +127,7 @@ struct Request {
     return device.Run(plan, batch);
   }
 
+  bool allows_chunk_means;
   Plan plan;
   std::vector<AlignedRows> keys;
   std::vector<AlignedRows> values;
@@ -183,6 +186,25 @@ TEST(TrafficTest, ScoringReadsEachSectorOfKeysOncePerPieceOfRows) {
                   has_lse ? 0 : key_sectors * ((rows + of_denominators - 1) / of_denominators));
       }
     }
+  }
+}
+
+TEST(TrafficTest, SumsOfPartsReadEachSectorOfKeysOnceAndWriteEachOfTheirsOnce) {
+  for (const int32_t head_size : kHeadSizes) {
+    SCOPED_TRACE(head_size);
+    RequestShape shape;
+    shape.head_size = head_size;
+    shape.allows_chunk_means = true;
+    const Request request(shape);
+    EmulatedDevice device(1, /*counts_traffic=*/true);
+    ASSERT_TRUE(request.Run(device).ok());
+    EXPECT_EQ(device.TrafficOf("SumParts").Loads(request.keys[0].Range()).requested, request.KeyBytes() / kSectorBytes);
+    EXPECT_EQ(device.TrafficOf("Score").Loads().requested, 0);
+    // f32 of each part and row that shares a KV head, and little else: maxima and sums of runs.
+    const int64_t parts = (request.plan.past_length + 9) / 10;
+    const int64_t sum_bytes = 2 * parts * 2 * shape.window_length * int64_t{sizeof(float)};
+    const auto stored = static_cast<double>(device.TrafficOf("SumParts").Stores().requested * kSectorBytes);
+    EXPECT_LE(stored / static_cast<double>(sum_bytes), 1.1);
   }
 }
 

@@ -63,6 +63,15 @@ def test_spills_are_the_bytes_of_local_accesses():
     assert (gather.spill_bytes, score.spill_bytes) == (0, 8 + 4 + 1)
 
 
+@pytest.mark.parametrize("opcodes, moves", [
+    (["MOV", "HMMA.16816.F32", "IMAD.MOV.U32", "FADD", "MOV", "HMMA.16816.F32", "MOV"], 2),
+    (["HMMA.16816.F32", "MOV", "BRA", "MOV", "HMMA.16816.F32"], 0),
+    (["MOV", "IMAD.WIDE", "EXIT"], 0),
+])
+def test_moves_among_products(opcodes, moves):
+    assert kernel_report.count_moves_among_products(opcodes) == moves
+
+
 def test_kernels_of_one_name_in_two_objects_are_two():
     other = LISTING.replace("member libchunkkv_cuda.a:copy_rows.cu.o", "member libchunkkv_cuda.a:other.cu.o")
     assert len(kernel_report.parse(LISTING + other)) == 6
