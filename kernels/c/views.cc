@@ -13,6 +13,8 @@ absl::Status BadTask(absl::string_view name, absl::string_view what) {
   return InvalidArgument("BAD_TASK", absl::StrCat(name, ": ", what));
 }
 
+}  // namespace
+
 absl::Status ReadPlace(chunkkv_memory_kind kind, int32_t device, absl::string_view name, MemoryPlace* to) {
   switch (kind) {
     case CHUNKKV_HOST:
@@ -27,8 +29,6 @@ absl::Status ReadPlace(chunkkv_memory_kind kind, int32_t device, absl::string_vi
   }
   return InvalidArgument("BAD_MEMORY_KIND", absl::StrCat(name, ".memory_kind ", kind, " is none of this library's"));
 }
-
-}  // namespace
 
 absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, MutableRowsView* to) {
   chunkkv_rows rows;

@@ -63,7 +63,7 @@ def _batch(tasks: Sequence[_structs.Struct]) -> _structs.Batch:
     batch = _structs.Batch()
     for field, kind in (("score", _structs.ScoreTask), ("select", _structs.SelectTask),
                         ("gather", _structs.GatherTask), ("rotate", _structs.RotateTask),
-                        ("scatter", _structs.ScatterTask)):
+                        ("scatter", _structs.ScatterTask), ("digest", _structs.DigestTask)):
         of_kind: Any = [task for task in tasks if isinstance(task, kind)]
         if of_kind:
             array = (kind * len(of_kind))(*of_kind)
