@@ -332,8 +332,10 @@ typedef struct chunkkv_context_options {
   void (*run_parallel)(void* user, uint64_t count, void (*body)(void* argument, uint64_t i), void* argument);
   /* Called now and then, on any thread that works; not 0 ends the batch CANCELLED, and must stay so. May be null. */
   int32_t (*is_cancelled)(void* user);
-  void* user;           /* of both */
-  int32_t max_sm_count; /* CUDA: at most so many blocks, and with them multiprocessors, at a time; 0: all */
+  void* user; /* of both */
+  /* CUDA: a kernel has at most so many blocks at a time; 0: as many as it has work for. A block runs on one
+   * multiprocessor, and several may share one: a kernel occupies at most so many multiprocessors, and may fewer. */
+  int32_t max_sm_count;
   int32_t reserved;
 } chunkkv_context_options;
 
