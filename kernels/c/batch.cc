@@ -9,6 +9,7 @@
 #include "chunkkv/kernels/status.h"
 #include "kernels/c/read_struct.h"
 #include "kernels/c/views.h"
+#include "kernels/common/bad_task.h"
 
 namespace chunkkv::c {
 namespace {
@@ -17,10 +18,6 @@ namespace {
 constexpr uint64_t kMaxTaskCount = 8 * kMaxLayerCount;
 
 static_assert(CHUNKKV_DIGEST_BLOCK_BYTES == kDigestBlockBytes);
-
-absl::Status BadTask(absl::string_view name, absl::string_view what) {
-  return InvalidArgument("BAD_TASK", absl::StrCat(name, ": ", what));
-}
 
 absl::Status ReadRope(const chunkkv_rope* from, absl::string_view name, RopeShape* to) {
   chunkkv_rope rope;
