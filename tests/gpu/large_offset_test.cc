@@ -160,7 +160,7 @@ class LargeOffsetTest : public ::testing::Test {
     ExecutionContext context;
     context.stream = stream_;
     context.failure = static_cast<uint64_t*>(memory_->AllocatePinned(sizeof(uint64_t)).value());
-    *context.failure = ~uint64_t{0};
+    *context.failure = kNoFailure;
     const size_t workspace_bytes = compactor_->WorkspaceBytes(plan_, batch);
     ASSERT_EQ(workspace_bytes, 0u) << "scattering needs none";
     const absl::Status started = compactor_->Enqueue(plan_, batch, {}, context);
