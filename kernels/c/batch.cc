@@ -4,10 +4,12 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "chunkkv/kernels/digest_block.h"
 #include "chunkkv/kernels/limits.h"
 #include "chunkkv/kernels/status.h"
 #include "kernels/c/read_struct.h"
 #include "kernels/c/views.h"
+#include "kernels/common/bad_task.h"
 
 namespace chunkkv::c {
 namespace {
@@ -15,9 +17,7 @@ namespace {
 // Of each kind in a batch: a key, a value and two scales of each layer, twice over.
 constexpr uint64_t kMaxTaskCount = 8 * kMaxLayerCount;
 
-absl::Status BadTask(absl::string_view name, absl::string_view what) {
-  return InvalidArgument("BAD_TASK", absl::StrCat(name, ": ", what));
-}
+static_assert(CHUNKKV_DIGEST_BLOCK_BYTES == kDigestBlockBytes);
 
 absl::Status ReadRope(const chunkkv_rope* from, absl::string_view name, RopeShape* to) {
   chunkkv_rope rope;
@@ -131,12 +131,28 @@ absl::Status OwnedBatch::ReadScatter(absl::string_view name, const chunkkv_scatt
   return CheckBytes(from.source_bytes, from.position_count, rows, name);
 }
 
+absl::Status OwnedBatch::ReadDigest(absl::string_view name, const chunkkv_digest_task& from) {
+  if (from.size_bytes > static_cast<uint64_t>(INT64_MAX)) return BadTask(name, "has more than 2^63 - 1 bytes");
+  const uint64_t blocks = from.size_bytes / kDigestBlockBytes + (from.size_bytes % kDigestBlockBytes != 0);
+  if (from.block_digest_count < blocks) {
+    return BadTask(name,
+                   absl::StrCat("block_digests has ", from.block_digest_count, " elements for ", blocks, " blocks"));
+  }
+  DigestTask task;
+  task.data = static_cast<const std::byte*>(from.data);
+  task.size_bytes = static_cast<int64_t>(from.size_bytes);
+  task.block_digests = from.block_digests;
+  digest_.push_back(task);
+  return ReadPlace(from.memory_kind, from.device, name, &digest_.back().place);
+}
+
 absl::Status OwnedBatch::Read(const Plan& plan, const chunkkv_batch* from) {
   score_.clear();
   select_.clear();
   gather_.clear();
   rotate_.clear();
   scatter_.clear();
+  digest_.clear();
   chunkkv_batch batch;
   if (absl::Status status = ReadStruct(from, "batch", &batch); !status.ok()) return status;
   absl::Status status =
@@ -153,8 +169,11 @@ absl::Status OwnedBatch::Read(const Plan& plan, const chunkkv_batch* from) {
   status = ReadStructs(batch.rotate, batch.rotate_count, kMaxTaskCount, "rotate",
                        [&](absl::string_view name, const auto& task) { return ReadRotate(name, task); });
   if (!status.ok()) return status;
-  return ReadStructs(batch.scatter, batch.scatter_count, kMaxTaskCount, "scatter",
-                     [&](absl::string_view name, const auto& task) { return ReadScatter(name, task); });
+  status = ReadStructs(batch.scatter, batch.scatter_count, kMaxTaskCount, "scatter",
+                       [&](absl::string_view name, const auto& task) { return ReadScatter(name, task); });
+  if (!status.ok()) return status;
+  return ReadStructs(batch.digest, batch.digest_count, kMaxTaskCount, "digest",
+                     [&](absl::string_view name, const auto& task) { return ReadDigest(name, task); });
 }
 
 }  // namespace chunkkv::c

@@ -19,7 +19,7 @@ class OwnedBatch {
   absl::Status Read(const Plan& plan, const chunkkv_batch* from);
 
   // Valid until the next Read.
-  Batch View() const { return {score_, select_, gather_, rotate_, scatter_}; }
+  Batch View() const { return {score_, select_, gather_, rotate_, scatter_, digest_}; }
 
  private:
   absl::Status ReadScore(const Plan& plan, absl::string_view name, const chunkkv_score_task& from);
@@ -27,12 +27,14 @@ class OwnedBatch {
   absl::Status ReadGather(absl::string_view name, const chunkkv_gather_task& from);
   absl::Status ReadRotate(absl::string_view name, const chunkkv_rotate_task& from);
   absl::Status ReadScatter(absl::string_view name, const chunkkv_scatter_task& from);
+  absl::Status ReadDigest(absl::string_view name, const chunkkv_digest_task& from);
 
   std::vector<ScoreTask> score_;
   std::vector<SelectTask> select_;
   std::vector<GatherTask> gather_;
   std::vector<RotateTask> rotate_;
   std::vector<ScatterTask> scatter_;
+  std::vector<DigestTask> digest_;
   std::vector<std::vector<const float*>> score_lists_;  // of select tasks
   std::deque<RopeShape> ropes_;                         // of rotate tasks; tasks point into it
 };

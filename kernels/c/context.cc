@@ -37,7 +37,7 @@ absl::Status SetOptions(const chunkkv_context_options& options, bool is_cuda, Ex
   execution->stream = options.stream;
   execution->failure = options.failure;
   execution->max_sm_count = options.max_sm_count;
-  if (options.failure != nullptr) *options.failure = ~uint64_t{0};
+  if (options.failure != nullptr) *options.failure = kNoFailure;
   if (options.run_parallel != nullptr) {
     execution->run_parallel = [run = options.run_parallel, user = options.user](
                                   size_t count, const std::function<void(size_t)>& body) {

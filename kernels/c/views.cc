@@ -1,17 +1,13 @@
 #include "kernels/c/views.h"
 
 #include "absl/strings/str_cat.h"
-#include "chunkkv/kernels/limits.h"
 #include "chunkkv/kernels/status.h"
 #include "kernels/c/dtype.h"
 #include "kernels/c/read_struct.h"
+#include "kernels/common/bad_task.h"
+#include "kernels/common/check_dimensions.h"
 
 namespace chunkkv::c {
-namespace {
-
-absl::Status BadTask(absl::string_view name, absl::string_view what) {
-  return InvalidArgument("BAD_TASK", absl::StrCat(name, ": ", what));
-}
 
 absl::Status ReadPlace(chunkkv_memory_kind kind, int32_t device, absl::string_view name, MemoryPlace* to) {
   switch (kind) {
@@ -28,25 +24,11 @@ absl::Status ReadPlace(chunkkv_memory_kind kind, int32_t device, absl::string_vi
   return InvalidArgument("BAD_MEMORY_KIND", absl::StrCat(name, ".memory_kind ", kind, " is none of this library's"));
 }
 
-}  // namespace
-
 absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, MutableRowsView* to) {
   chunkkv_rows rows;
   if (absl::Status status = ReadStruct(from, name, &rows); !status.ok()) return status;
   if (absl::Status status = ReadDType(rows.dtype, name, &to->dtype); !status.ok()) return status;
   if (absl::Status status = ReadPlace(rows.memory_kind, rows.device, name, &to->place); !status.ok()) return status;
-  if (rows.token_count < 0 || rows.token_count > kMaxTokenCount || rows.head_count < 0 ||
-      rows.head_count > kMaxHeadCount || rows.head_size < 0 || rows.head_size > kMaxHeadSize) {
-    return BadTask(name, "a dimension is negative, or above this library's limits");
-  }
-  if (rows.block_token_count < 0 || rows.block_count < 0) return BadTask(name, "a count of blocks is negative");
-  const int64_t blocks_named =
-      rows.block_token_count == 0 ? 0 : (rows.token_count + rows.block_token_count - 1) / rows.block_token_count;
-  if (rows.block_token_count == 0 && rows.block_ids != nullptr) return BadTask(name, "blocks have no tokens");
-  if (blocks_named > 0 && rows.block_ids == nullptr) return BadTask(name, "paged rows have no block_ids");
-  if (rows.block_id_count < blocks_named) {
-    return BadTask(name, absl::StrCat(rows.block_id_count, " block_ids for ", blocks_named, " blocks of tokens"));
-  }
   to->data = static_cast<std::byte*>(rows.data);
   to->token_count = rows.token_count;
   to->head_count = rows.head_count;
@@ -57,7 +39,11 @@ absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, MutableR
   to->block_token_count = rows.block_token_count;
   to->block_count = rows.block_count;
   to->block_stride_bytes = rows.block_stride_bytes;
-  return absl::OkStatus();
+  if (absl::Status status = CheckDimensions(*to, name); !status.ok()) return status;
+  const int64_t blocks_named =
+      to->IsPaged() ? (rows.token_count + rows.block_token_count - 1) / rows.block_token_count : 0;
+  if (rows.block_id_count >= blocks_named) return absl::OkStatus();
+  return BadTask(name, absl::StrCat(rows.block_id_count, " block_ids for ", blocks_named, " blocks of tokens"));
 }
 
 absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, RowsView* to) {
@@ -92,11 +78,8 @@ absl::Status ReadDense(const chunkkv_dense* from, absl::string_view name, int64_
 
 absl::Status ReadPositions(const int32_t* positions, uint64_t count, absl::string_view name,
                            absl::Span<const int32_t>* to) {
-  if (count > static_cast<uint64_t>(kMaxTokenCount))
-    return BadTask(name, "lists more positions than a prompt may have");
-  if (count > 0 && positions == nullptr) return BadTask(name, "positions has no memory");
   *to = {positions, static_cast<size_t>(count)};
-  return absl::OkStatus();
+  return CheckPositions(*to, name);
 }
 
 absl::Status CheckBytes(uint64_t bytes, uint64_t row_count, const RowsView& rows, absl::string_view name) {

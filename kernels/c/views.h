@@ -17,6 +17,8 @@ namespace chunkkv::c {
 absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, MutableRowsView* to);
 absl::Status ReadRows(const chunkkv_rows* from, absl::string_view name, RowsView* to);
 
+absl::Status ReadPlace(chunkkv_memory_kind kind, int32_t device, absl::string_view name, MemoryPlace* to);
+
 // A tensor of `element_count` elements.
 absl::Status ReadDense(const chunkkv_dense* from, absl::string_view name, int64_t element_count, DenseView* to);
 

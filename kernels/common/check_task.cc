@@ -1,17 +1,14 @@
 #include "kernels/common/check_task.h"
 
 #include <cstdint>
-#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
+#include "kernels/common/bad_task.h"
+#include "kernels/common/check_dimensions.h"
 
 namespace chunkkv {
 namespace {
-
-absl::Status BadTask(const std::string& task, std::string_view what) {
-  return InvalidArgument("BAD_TASK", absl::StrCat(task, ": ", absl::string_view(what.data(), what.size())));
-}
 
 absl::Status CheckDense(const std::string& task, const DenseView& view) {
   if (view.data == nullptr) return BadTask(task, "a tensor of the plan's score source is missing");
@@ -21,15 +18,7 @@ absl::Status CheckDense(const std::string& task, const DenseView& view) {
 
 template <typename Byte>
 absl::Status CheckRows(const std::string& task, const BasicRowsView<Byte>& rows) {
-  if (rows.token_count < 0 || rows.head_count < 0 || rows.head_size < 0 || DTypeSize(rows.dtype) == 0) {
-    return BadTask(task, "rows have a negative dimension or an unknown dtype");
-  }
-  if (rows.IsPaged() && (rows.block_token_count <= 0 || rows.block_count < 0)) {
-    return BadTask(task, "paged rows have blocks without tokens, or a negative count of blocks");
-  }
-  if (!rows.IsPaged() && rows.block_token_count != 0 && rows.token_count > 0) {
-    return BadTask(task, "paged rows have no block_ids");
-  }
+  if (absl::Status status = CheckDimensions(rows, task); !status.ok()) return status;
   const bool holds_bytes = rows.token_count > 0 && rows.head_count > 0 && rows.head_size > 0;
   if (holds_bytes && rows.data == nullptr) return BadTask(task, "rows have no memory");
   return absl::OkStatus();
@@ -102,6 +91,7 @@ absl::Status CheckTask(const Plan& plan, const SelectTask& select, const std::st
 }
 
 absl::Status CheckTask(const Plan&, const GatherTask& gather, const std::string& task) {
+  if (absl::Status status = CheckPositions(gather.positions, task); !status.ok()) return status;
   if (gather.destination == nullptr && !gather.positions.empty() && gather.source.head_size > 0) {
     return BadTask(task, "destination has no memory");
   }
@@ -111,6 +101,7 @@ absl::Status CheckTask(const Plan&, const GatherTask& gather, const std::string&
 absl::Status CheckTask(const Plan&, const RotateTask& rotate, const std::string& task) {
   const RowsView& rows = rotate.source;
   if (!IsScorable(rows.dtype)) return Unimplemented("ROTATING_FP8", absl::StrCat(task, ": fp8 keys cannot be rotated"));
+  if (absl::Status status = CheckPositions(rotate.positions, task); !status.ok()) return status;
   if (absl::Status status = CheckRows(task, rows); !status.ok()) return status;
   if (rotate.rope == nullptr) return InvalidArgument("BAD_ROPE", absl::StrCat(task, ": rope is missing"));
   const RopeShape& rope = *rotate.rope;
@@ -132,6 +123,7 @@ absl::Status CheckTask(const Plan&, const RotateTask& rotate, const std::string&
 }
 
 absl::Status CheckTask(const Plan&, const ScatterTask& scatter, const std::string& task) {
+  if (absl::Status status = CheckPositions(scatter.positions, task); !status.ok()) return status;
   if (scatter.source == nullptr && !scatter.positions.empty() && scatter.destination.head_size > 0) {
     return BadTask(task, "source has no memory");
   }

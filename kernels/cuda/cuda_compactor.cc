@@ -8,6 +8,7 @@
 #include "chunkkv/kernels/status.h"
 #include "kernels/common/check_batch.h"
 #include "kernels/common/run.h"
+#include "kernels/cuda/check_addresses.h"
 #include "kernels/cuda/copy_stage.h"
 #include "kernels/cuda/digest_stage.h"
 #include "kernels/cuda/rotate_stage.h"
@@ -47,6 +48,7 @@ class CudaCompactor final : public Compactor {
     }
     if (absl::Status status = CheckPlaces(batch); !status.ok()) return status;
     if (context.failure == nullptr) return InvalidArgument("BAD_TASK", "the context has no word for failures");
+    if (absl::Status status = CheckAddresses(plan, batch, context); !status.ok()) return status;
     if (context.status.ok()) context.status = Start(plan, batch, Scratch(workspace.data()), context);
     return absl::OkStatus();
   }

@@ -10,8 +10,6 @@ namespace chunkkv::cuda {
 
 enum class FailureKind : uint32_t { kNonFinite = 1, kNegative = 2, kBadPosition = 3 };
 
-inline constexpr uint64_t kNoFailure = ~uint64_t{0};
-
 // Order of a batch's stages: scoring, by the task's place; then copying.
 inline constexpr int32_t kCopyOrder = (1 << 14) - 1;
 

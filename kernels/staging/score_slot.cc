@@ -13,7 +13,6 @@ namespace {
 
 constexpr size_t kPinnedBytes = 16 << 20;
 constexpr size_t kPieceBytes = 1 << 20;  // that one thread copies to pinned memory at once
-constexpr uint64_t kNoFailure = ~uint64_t{0};
 
 }  // namespace
 

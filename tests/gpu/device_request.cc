@@ -32,7 +32,7 @@ DeviceRequest::DeviceRequest(const Compactor& compactor, DeviceMemory& memory, c
   workspace_ = Poisoned<std::byte>(workspace_bytes_ + kCanaryBytes);
   context_.stream = stream_;
   context_.failure = static_cast<uint64_t*>(memory.AllocatePinned(sizeof(uint64_t)).value());
-  *context_.failure = ~uint64_t{0};
+  *context_.failure = kNoFailure;
 }
 
 DeviceRequest::~DeviceRequest() {

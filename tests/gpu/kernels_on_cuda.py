@@ -80,7 +80,7 @@ def differences(device, dtype, name, is_paged, on):
 
 
 def copying_differences(device, dtype):
-    """Rotation within two units in the last place, and scatter bit for bit."""
+    """Rotation within two units in the last place; scatter and digests bit for bit."""
     layer = layers_of(dtype, seed=8)[0]
     positions = torch.arange(5, 205, 2, dtype=torch.int32)
     kept = kernels.gather(layer.k.to(device), positions.to(device))
@@ -94,6 +94,8 @@ def copying_differences(device, dtype):
         yield "scattered rows"
     if int((pages.blocks != 0).any(-1).any(-1).sum()) != len(positions):
         yield "rows that nothing was scattered to"
+    if not torch.equal(kernels.digest(layer.k.to(device)).cpu(), kernels.digest(layer.k)):
+        yield "digests"
 
 
 def main():
@@ -114,7 +116,7 @@ def main():
         case = f"{name} {dtype} {'paged' if is_paged else 'dense'}"
         report(case, differences(device, dtype, name, is_paged, devices["capped" if is_paged else "whole"]))
     for dtype in dtypes:
-        report(f"rotate and scatter {dtype}", copying_differences(device, dtype))
+        report(f"rotate, scatter and digest {dtype}", copying_differences(device, dtype))
     if device.startswith("cuda"):
         with torch.cuda.stream(torch.cuda.Stream(device)):
             report("a stream of its own", differences(device, torch.bfloat16, "chunk_kv", False, devices["whole"]))

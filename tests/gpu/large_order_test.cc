@@ -6,8 +6,8 @@
 #include "chunkkv/kernels/cuda.h"
 #include "tests/gpu/device_request.h"
 #include "tests/gpu/draw.h"
-#include "tests/gpu/expect_outcome.h"
 #include "tests/gpu/large_prompt.h"
+#include "tests/unit/kernels/agreement.h"
 
 namespace chunkkv::testing {
 namespace {
@@ -67,7 +67,7 @@ TEST_F(LargeOrderTest, GivesTheSameBitsAgainAndOnAnyNumberOfMultiprocessors) {
     const CompactionOutcome all = Run(which, 0);
     for (const int32_t max_sm_count : {0, 1, 7}) {
       SCOPED_TRACE(::testing::Message() << "GPU_TEST_SEED=" << RunSeed() << ", " << max_sm_count << " SMs");
-      ExpectSame(Run(which, max_sm_count), all);
+      ExpectSameBits(Run(which, max_sm_count), all);
     }
     ++which;
   }
@@ -81,7 +81,7 @@ TEST_F(LargeOrderTest, TwoStreamsAtOnceDoNotDisturbEachOther) {
     SCOPED_TRACE(::testing::Message() << "GPU_TEST_SEED=" << RunSeed() << ", round " << round);
     const std::unique_ptr<DeviceRequest> requests[] = {NewRequest(0), NewRequest(1)};
     for (const auto& request : requests) ASSERT_TRUE(request->Start(round % 2 == 0 ? 0 : 16).ok());
-    for (int i = 0; i < 2; ++i) ExpectSame(requests[i]->Finish(), alone[i]);
+    for (int i = 0; i < 2; ++i) ExpectSameBits(requests[i]->Finish(), alone[i]);
   }
 }
 

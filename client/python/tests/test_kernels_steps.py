@@ -4,7 +4,8 @@ import chunkkv
 import ml_dtypes
 import numpy as np
 import pytest
-from chunkkv import kernels
+import xxhash
+from chunkkv import digests, kernels
 from chunkkv._arrays import as_array, as_tensor
 from kernels_library import kernels_library  # noqa: F401
 from sample_caches import KV_HEADS, QUERY_HEADS, cache
@@ -171,6 +172,29 @@ def test_rotation_in_place_moves_rows_to_where_they_stand():
     angle = -39 * rope.inv_freq[1]
     assert turned[1, 0, 1] == pytest.approx(kept[1, 0, 1] * np.cos(angle) - kept[1, 0, 5] * np.sin(angle), abs=1e-5)
     assert kernels.rotate(kept, [4, 40], rope, out=kept) is kept and np.array_equal(kept, turned)
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 16384, 16385, 3 * 16384 - 1])
+@pytest.mark.parametrize("of_torch", [False, True])
+def test_digests_are_those_of_16_kib_blocks(count, of_torch):
+    if of_torch:
+        pytest.importorskip("torch")
+    data = np.random.default_rng(count).integers(0, 256, count + 1, np.uint8)[1:]  # of no alignment
+    got = kernels.digest(as_tensor(data) if of_torch else data)
+    assert str(got.dtype) == ("torch.int64" if of_torch else "uint64")
+    words = as_array(got).view(np.uint64)
+    assert words.tolist() == [xxhash.xxh3_64_intdigest(data[at:at + 16384]) for at in range(0, count, 16384)]
+    assert xxhash.xxh3_128_digest(words.tobytes()) == digests.tensor_digest(data)
+
+
+@pytest.mark.parametrize("on", [kernels.Device("reference"), kernels.Device(threads=3)])
+def test_digests_do_not_depend_on_dtype_shape_or_device(on):
+    rows = cache(6000, dtype=ml_dtypes.bfloat16)[0][0]
+    assert rows.nbytes > 8 * 16384
+    assert np.array_equal(kernels.digest(rows, on=on), kernels.digest(rows.view(np.uint8).reshape(-1)))
+    with pytest.raises(chunkkv.InvalidArgument) as caught:
+        kernels.digest(rows[:, :1], on=on)
+    assert caught.value.reason == "BAD_STRIDES"
 
 
 def test_streaming_llm_needs_no_scores():

@@ -41,7 +41,7 @@ DeviceRequest::DeviceRequest(const Plan& plan, const std::vector<testing::LayerI
   MustReserve(failure_, sizeof(uint64_t), "the failure word");
   context_.stream = stream;
   context_.failure = reinterpret_cast<uint64_t*>(failure_.data());
-  *context_.failure = ~uint64_t{0};
+  *context_.failure = kNoFailure;
 }
 
 int64_t DeviceRequest::score_count() const { return static_cast<int64_t>(scored_layers_.size()) * plan_.past_length; }

@@ -27,13 +27,4 @@ void ExpectAgreesWithReference(EmulatedDevice& device, const Plan& plan, const R
   for (const auto& [layer, mass] : outcome.retained_mass) EXPECT_NEAR(mass, truth.retained_mass.at(layer), 1e-4);
 }
 
-void ExpectSameBits(const CompactionOutcome& a, const CompactionOutcome& b) {
-  EXPECT_TRUE(a.status.ok() && b.status.ok()) << a.status << b.status;
-  EXPECT_EQ(a.token_scores, b.token_scores);
-  EXPECT_EQ(a.positions, b.positions);
-  EXPECT_EQ(a.retained_mass, b.retained_mass);
-  EXPECT_EQ(a.keys, b.keys);
-  EXPECT_EQ(a.values, b.values);
-}
-
 }  // namespace chunkkv::testing

@@ -14,8 +14,6 @@ Plan PlanFor(const CompactionSpec& spec, const CompactionShape& shape);
 // for bit.
 void ExpectAgreesWithReference(EmulatedDevice& device, const Plan& plan, const RandomPrompt& prompt);
 
-void ExpectSameBits(const CompactionOutcome& a, const CompactionOutcome& b);
-
 }  // namespace chunkkv::testing
 
 #endif  // CHUNKKV_TESTS_UNIT_CUDA_AGREEMENT_H_

@@ -43,7 +43,7 @@ class EmulatedDevice {
   uint64_t seed_;
   bool counts_traffic_;
   int32_t max_sm_count_ = 0;
-  uint64_t failure_ = ~uint64_t{0};
+  uint64_t failure_ = kNoFailure;
   std::vector<LaunchSeen> launches_;
   std::map<std::string, simt::emulation::Traffic, std::less<>> traffic_;
   std::map<std::string, std::unique_ptr<cuda::Launcher>, std::less<>> launchers_;

@@ -146,7 +146,7 @@ Started Start(const Plan& plan, const Batch& batch) {
   const size_t bytes = compactor->WorkspaceBytes(plan, batch);
   std::unique_ptr<std::byte[]> memory(new std::byte[bytes + 64]);
   std::byte* aligned = memory.get() + (64 - reinterpret_cast<uintptr_t>(memory.get()) % 64) % 64;
-  uint64_t failure = ~uint64_t{0};
+  uint64_t failure = kNoFailure;
   ExecutionContext context;
   context.failure = &failure;
   AllocationCount counting;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/unit/cuda/agreement.h"
+#include "tests/unit/kernels/agreement.h"
 
 namespace chunkkv::testing {
 namespace {

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/unit/cuda/agreement.h"
+#include "tests/unit/kernels/agreement.h"
 
 namespace chunkkv::testing {
 namespace {

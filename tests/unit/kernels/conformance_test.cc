@@ -274,13 +274,7 @@ TEST_P(CompactorConformance, GivesTheSameBitsOnAnyThreads) {
     for (const int threads : {2, 5}) {
       ExecutionContext context;
       context.run_parallel = OnThreads(threads);
-      const CompactionOutcome shared = Compact(compactor(), plan, prompt.layers(), context);
-      ASSERT_TRUE(shared.status.ok()) << shared.status;
-      EXPECT_EQ(shared.token_scores, alone.token_scores);
-      EXPECT_EQ(shared.positions, alone.positions);
-      EXPECT_EQ(shared.retained_mass, alone.retained_mass);
-      EXPECT_EQ(shared.keys, alone.keys);
-      EXPECT_EQ(shared.values, alone.values);
+      ExpectSameBits(Compact(compactor(), plan, prompt.layers(), context), alone);
     }
   }
 }

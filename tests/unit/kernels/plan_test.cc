@@ -219,6 +219,8 @@ TEST(PlanTest, RefusesWhatIsWrongByName) {
       {"BAD_TOKEN_COUNT", SPOIL(shape.token_count = 0)},
       {"BAD_TOKEN_COUNT", SPOIL(shape.token_count = -1)},
       {"BAD_TOKEN_COUNT", SPOIL(shape.token_count = kMaxTokenCount + 1)},
+      {"BAD_TOKEN_COUNT", SPOIL(shape.token_count = INT32_MAX)},
+      {"", SPOIL(shape.token_count = kMaxTokenCount)},
       {"BAD_LAYER_COUNT", SPOIL(shape.layers.clear())},
       {"BAD_LAYER_COUNT", SPOIL(shape.layers.resize(kMaxLayerCount + 1, shape.layers[0]))},
       {"BAD_HEAD_COUNT", SPOIL(shape.layers[1].query_head_count = 5)},

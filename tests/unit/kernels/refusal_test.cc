@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "chunkkv/kernels/limits.h"
 #include "chunkkv/kernels/status.h"
 #include "tests/unit/kernels/implementations.h"
 #include "tests/unit/kernels/random_prompt.h"
@@ -419,6 +420,34 @@ TEST_P(CompactorRefusal, TasksThatContradictThePlan) {
       {"scatter to a negative count of pages", "BAD_TASK", [](Tasks& t) { t.scatter.destination.block_count = -1; }},
       {"scatter to a device", "DEVICE_MEMORY",
        [](Tasks& t) { t.scatter.destination.place.kind = MemoryKind::kDevice; }},
+      {"rows above the limit", "BAD_TASK", [](Tasks& t) { t.gather.source.token_count = kMaxTokenCount + 1; }},
+      {"rows at the limit, all in one place", "",
+       [](Tasks& t) {
+         t.gather.source.token_count = kMaxTokenCount;
+         t.gather.source.token_stride_bytes = 0;
+       }},
+      {"gather of too many heads", "BAD_TASK", [](Tasks& t) { t.gather.source.head_count = kMaxHeadCount + 1; }},
+      {"gather of too large heads", "BAD_TASK", [](Tasks& t) { t.gather.source.head_size = kMaxHeadSize + 1; }},
+      {"rows of 2^32 bytes", "BAD_TASK",
+       [](Tasks& t) { t.gather.source.head_count = t.gather.source.head_size = 1 << 15; }},
+      {"scatter to too many heads", "BAD_TASK", [](Tasks& t) { t.scatter.destination.head_count = kMaxHeadCount + 1; }},
+      {"rotation of too many heads", "BAD_TASK", [](Tasks& t) { t.rotate.source.head_count = kMaxHeadCount + 1; }},
+      {"gather of more positions than prompts have", "BAD_TASK",
+       [](Tasks& t) {
+         t.gather.positions = {t.positions.data(), size_t{kMaxTokenCount} + 1};
+       }},
+      {"scatter of more positions than 32 bits count", "BAD_TASK",
+       [](Tasks& t) {
+         t.scatter.positions = {t.slots.data(), (size_t{1} << 32) + 1};
+       }},
+      {"rotation of more positions than prompts have", "BAD_TASK",
+       [](Tasks& t) {
+         t.rotate.positions = {t.positions.data(), size_t{kMaxTokenCount} + 1};
+       }},
+      {"positions without memory", "BAD_TASK",
+       [](Tasks& t) {
+         t.gather.positions = {nullptr, size_t{3}};
+       }},
       {"misaligned workspace", "BAD_TASK", [](Tasks& t) { t.workspace_shift = 32; }},
       {"workspace aligned to nothing", "BAD_TASK", [](Tasks& t) { t.workspace_shift = 1; }},
   };

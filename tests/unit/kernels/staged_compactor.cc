@@ -157,7 +157,7 @@ class StagedCompactor final : public Compactor {
     ExecutionContext inner = context;
     inner.stream = stream_;
     inner.failure = static_cast<uint64_t*>(memory_->AllocatePinned(sizeof(uint64_t)).value());
-    *inner.failure = ~uint64_t{0};
+    *inner.failure = kNoFailure;
     absl::Status refused = device_->Enqueue(plan, staged.batch(), absl::MakeSpan(on_device, bytes), inner);
     if (refused.ok()) {
       context.status = device_->Wait(inner);

@@ -112,6 +112,8 @@ void check_misuse(const chunkkv_device* device, chunkkv_context* context, const 
   chunkkv_rope rope = {0};
   chunkkv_rotate_task rotate = {0};
   chunkkv_scatter_task scatter = {0};
+  chunkkv_digest_task digest = {0};
+  uint64_t digests[2];
   chunkkv_context_options options = {0};
   chunkkv_context* none = NULL;
   uint64_t bytes = 0;
@@ -217,6 +219,33 @@ void check_misuse(const chunkkv_device* device, chunkkv_context* context, const 
   scatter.source = r.kept[0];
   scatter.destination = NULL;
   REFUSED_STRUCT(WITH_SCATTER);
+
+  digest.struct_size = sizeof(digest);
+  digest.data = r.keys[0];
+  digest.size_bytes = CHUNKKV_DIGEST_BLOCK_BYTES + 1;
+  digest.block_digests = digests;
+  digest.block_digest_count = 2;
+#define WITH_DIGEST (r.batch.digest = &digest, r.batch.digest_count = 1)
+  digest.block_digest_count = 1;
+  REFUSED_TASK(WITH_DIGEST);
+  digest.size_bytes = UINT64_MAX;
+  digest.block_digest_count = UINT64_MAX;
+  REFUSED_TASK(WITH_DIGEST);
+  digest.size_bytes = sizeof(r.keys[0]);
+  digest.block_digests = NULL;
+  REFUSED_TASK(WITH_DIGEST);
+  digest.block_digests = digests;
+  digest.data = NULL;
+  REFUSED_TASK(WITH_DIGEST);
+  digest.data = r.keys[0];
+  digest.memory_kind = 7;
+  REFUSED(WITH_DIGEST, CHUNKKV_INVALID_ARGUMENT, "BAD_MEMORY_KIND");
+  digest.memory_kind = CHUNKKV_DEVICE;
+  REFUSED(WITH_DIGEST, CHUNKKV_UNIMPLEMENTED, "DEVICE_MEMORY");
+  digest.memory_kind = CHUNKKV_HOST;
+  REFUSED_STRUCT((WITH_DIGEST, r.batch.digest_count = UINT64_MAX));
+  digest.struct_size = 8;
+  REFUSED_STRUCT(WITH_DIGEST);
 
   /* Contents are Wait's to refuse: nothing outside the rows is read. */
   make_request(&r);

@@ -195,6 +195,46 @@ static void check_pages(chunkkv_context* context, const request* r) {
   }
 }
 
+/* By XXH3_64bits of libxxhash 0.8.1 over the bytes 0, 1, ... 250, 0, 1, ...; one batch gathers rows and digests them.
+ */
+static void check_digests(chunkkv_context* context, const request* r) {
+  enum { BYTES = 2 * CHUNKKV_DIGEST_BLOCK_BYTES + 100 };
+  static unsigned char tensor[BYTES + 1];
+  static float kept[BUDGET * HEADS * SIZE];
+  const uint64_t wanted[3] = {UINT64_C(0x168f7fb4781d0831), UINT64_C(0x8ce87971c26684b6), UINT64_C(0xbcadcd071b48418d)};
+  uint64_t digests[4] = {0, 0, 0, 7}, of_kept = 1, of_source = 2;
+  chunkkv_gather_task gather = r->gather[0];
+  chunkkv_digest_task tasks[3] = {{0}, {0}, {0}};
+  chunkkv_batch batch = {0};
+  int i;
+
+  for (i = 0; i < BYTES; ++i) tensor[i + 1] = (unsigned char)(i % 251); /* of no alignment */
+  for (i = 0; i < 3; ++i) {
+    tasks[i].struct_size = sizeof(tasks[i]);
+    tasks[i].memory_kind = CHUNKKV_HOST;
+    tasks[i].block_digest_count = 1;
+  }
+  tasks[0].data = tensor + 1;
+  tasks[0].size_bytes = BYTES;
+  tasks[0].block_digests = digests;
+  tasks[0].block_digest_count = 3;
+  gather.destination = kept;
+  tasks[1].data = kept; /* as soon as it is gathered */
+  tasks[1].size_bytes = sizeof(kept);
+  tasks[1].block_digests = &of_kept;
+  tasks[2].data = r->kept[0]; /* gathered before, from the same positions */
+  tasks[2].size_bytes = sizeof(kept);
+  tasks[2].block_digests = &of_source;
+  batch.struct_size = sizeof(batch);
+  batch.gather = &gather;
+  batch.gather_count = 1;
+  batch.digest = tasks;
+  batch.digest_count = 3;
+  run(context, NULL, &batch);
+  CHECK(memcmp(digests, wanted, sizeof(wanted)) == 0 && digests[3] == 7);
+  CHECK(of_kept == of_source && of_kept != 1);
+}
+
 static void use(const char* name, request* r, const chunkkv_plan* plan) {
   chunkkv_device* device = NULL;
   chunkkv_context* context = NULL;
@@ -204,6 +244,7 @@ static void use(const char* name, request* r, const chunkkv_plan* plan) {
   run(context, plan, &r->batch);
   check_kept(r);
   check_pages(context, r);
+  check_digests(context, r);
   check_failure(context, plan, r);
   check_parallel(device, plan, r);
   check_cancelled(device, plan, r);

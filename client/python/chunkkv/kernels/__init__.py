@@ -10,9 +10,9 @@ loader's. Errors are those of chunkkv, each with a reason.
 
 from .compaction import Compacted, KeptLayer, KvLayer, compact
 from .device import Device
-from .operations import Selection, gather, rotate, scatter, score, select
+from .operations import Selection, digest, gather, rotate, scatter, score, select
 from .planning import Plan, plan
 from .rows import PagedRows
 
-__all__ = ["Compacted", "Device", "KeptLayer", "KvLayer", "PagedRows", "Plan", "Selection", "compact", "gather", "plan",
-           "rotate", "scatter", "score", "select"]
+__all__ = ["Compacted", "Device", "KeptLayer", "KvLayer", "PagedRows", "Plan", "Selection", "compact", "digest",
+           "gather", "plan", "rotate", "scatter", "score", "select"]

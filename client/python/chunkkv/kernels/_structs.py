@@ -110,11 +110,18 @@ class ScatterTask(Struct):
                 ("positions", c.c_void_p), ("position_count", c.c_uint64), ("destination", c.POINTER(Rows))]
 
 
+class DigestTask(Struct):
+    _fields_ = [("struct_size", c.c_uint64), ("data", c.c_void_p), ("size_bytes", c.c_uint64),
+                ("block_digests", c.c_void_p), ("block_digest_count", c.c_uint64), ("memory_kind", c.c_int32),
+                ("device", c.c_int32)]
+
+
 class Batch(Struct):
     _fields_ = [("struct_size", c.c_uint64), ("score", c.POINTER(ScoreTask)), ("score_count", c.c_uint64),
                 ("select", c.POINTER(SelectTask)), ("select_count", c.c_uint64), ("gather", c.POINTER(GatherTask)),
                 ("gather_count", c.c_uint64), ("rotate", c.POINTER(RotateTask)), ("rotate_count", c.c_uint64),
-                ("scatter", c.POINTER(ScatterTask)), ("scatter_count", c.c_uint64)]
+                ("scatter", c.POINTER(ScatterTask)), ("scatter_count", c.c_uint64), ("digest", c.POINTER(DigestTask)),
+                ("digest_count", c.c_uint64)]
 
 
 class ContextOptions(Struct):

@@ -22,8 +22,9 @@ class Device:
     """How tensors are worked on, where they are.
 
     name: None takes "cpu" or "cuda:N", as the tensors are; "reference" is the slow specification on the CPU. threads:
-    of the CPU. max_sm_count: multiprocessors of a GPU that kernels use at most, for an engine that shares it; 0: all.
-    CUDA tensors are worked on in torch's current stream.
+    of the CPU. max_sm_count: blocks that a kernel has at most at a time, for an engine that shares the GPU; 0: as many
+    as it has work for. A block runs on one multiprocessor, and several may share one: a kernel occupies at most so many
+    multiprocessors, and may fewer. CUDA tensors are worked on in torch's current stream.
     """
 
     name: str | None = None
@@ -63,7 +64,7 @@ def _batch(tasks: Sequence[_structs.Struct]) -> _structs.Batch:
     batch = _structs.Batch()
     for field, kind in (("score", _structs.ScoreTask), ("select", _structs.SelectTask),
                         ("gather", _structs.GatherTask), ("rotate", _structs.RotateTask),
-                        ("scatter", _structs.ScatterTask)):
+                        ("scatter", _structs.ScatterTask), ("digest", _structs.DigestTask)):
         of_kind: Any = [task for task in tasks if isinstance(task, kind)]
         if of_kind:
             array = (kind * len(of_kind))(*of_kind)

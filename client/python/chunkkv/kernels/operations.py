@@ -1,4 +1,4 @@
-"""One step at a time: score, select, gather, rotate, scatter.
+"""One step at a time: score, select, gather, rotate, scatter, digest.
 
 Tensors are NumPy arrays or torch tensors, all in one memory, and are worked on where they are; results are of the same
 kind, in the same memory. Every call has done its work when it returns.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..digests import BLOCK_BYTES
 from ..errors import InvalidArgument
 from ..layers import Rope
 from . import _memory, device, tasks
@@ -126,6 +127,23 @@ def scatter(rows: Any, positions: Any, into: _rows.Rows, *, dtype: str | None = 
         raise InvalidArgument("READ_ONLY", "the cache cannot be written")
     keep: list[Any] = []
     device.run([tasks.scatter(rows, listed, into, place, keep, dtype)], None, place, on)
+
+
+def digest(tensor: Any, *, on: Device = Device()) -> Any:
+    """XXH3-64 (seed 0) of each 16 KiB block of a dense tensor's bytes, the last block possibly shorter: 64-bit words
+    [ceil(bytes / 16384)], uint64 in NumPy, int64 of the same bits in torch. Of any dtype and shape. The digest that an
+    entry records of a tensor is the XXH3-128 of these words, little-endian, in order.
+
+    Errors: InvalidArgument (BAD_STRIDES).
+    """
+    if not _memory.is_dense(tensor):
+        raise InvalidArgument("BAD_STRIDES", "the tensor to digest is not dense")
+    place = _memory.place_of(tensor)
+    blocks = -(-_memory.size_bytes(tensor) // BLOCK_BYTES)
+    block_digests = place.zeros((blocks,), "int64" if _memory.is_tensor(tensor) else "uint64")
+    keep: list[Any] = []
+    device.run([tasks.digest(tensor, block_digests, place, keep)], None, place, on)
+    return block_digests
 
 
 def _result(out: Any, shape: tuple[int, ...], like: Any) -> Any:

@@ -89,6 +89,14 @@ def scatter(source: Any, positions: Any, into: _rows.Rows, place: _memory.Place,
                                 destination=ctypes.pointer(_rows.view(into, place, dtype, "into", keep)))
 
 
+def digest(tensor: Any, block_digests: Any, place: _memory.Place, keep: Keep) -> _structs.DigestTask:
+    """tensor: dense. block_digests: out, one 64-bit word of each block."""
+    keep += [tensor, block_digests]
+    return _structs.DigestTask(data=_memory.address(tensor), size_bytes=_memory.size_bytes(tensor),
+                               block_digests=_memory.address(block_digests), block_digest_count=len(block_digests),
+                               **place.fields())
+
+
 def _last(value: Any, axis: int, count: int, rank: int, field: str) -> Any:
     """The last `count` along `axis`. Errors: InvalidArgument (BAD_SHAPE, WINDOW_TOO_SHORT)."""
     shape = tuple(value.shape)

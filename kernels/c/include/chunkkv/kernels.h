@@ -280,6 +280,20 @@ typedef struct chunkkv_scatter_task {
   const chunkkv_rows* destination;
 } chunkkv_scatter_task;
 
+#define CHUNKKV_DIGEST_BLOCK_BYTES 16384
+
+/* XXH3-64 (seed 0) of consecutive blocks of CHUNKKV_DIGEST_BLOCK_BYTES of a tensor's bytes, the last one possibly
+ * shorter. The digest that an entry records of a tensor is the XXH3-128 of these words, little-endian, in order. */
+typedef struct chunkkv_digest_task {
+  uint64_t struct_size;
+  const void* data; /* of any alignment, 16 is fastest; may be written by earlier tasks of the same batch */
+  uint64_t size_bytes;
+  uint64_t* block_digests;     /* out: [ceil(size_bytes / CHUNKKV_DIGEST_BLOCK_BYTES)], in the memory where data is */
+  uint64_t block_digest_count; /* at least so many */
+  chunkkv_memory_kind memory_kind;
+  int32_t device; /* CUDA ordinal, where memory_kind is CHUNKKV_DEVICE */
+} chunkkv_digest_task;
+
 typedef struct chunkkv_batch {
   uint64_t struct_size;
   const chunkkv_score_task* score;
@@ -292,6 +306,8 @@ typedef struct chunkkv_batch {
   uint64_t rotate_count;
   const chunkkv_scatter_task* scatter;
   uint64_t scatter_count;
+  const chunkkv_digest_task* digest;
+  uint64_t digest_count;
 } chunkkv_batch;
 
 /* ---- Running ---- */
@@ -316,8 +332,10 @@ typedef struct chunkkv_context_options {
   void (*run_parallel)(void* user, uint64_t count, void (*body)(void* argument, uint64_t i), void* argument);
   /* Called now and then, on any thread that works; not 0 ends the batch CANCELLED, and must stay so. May be null. */
   int32_t (*is_cancelled)(void* user);
-  void* user;           /* of both */
-  int32_t max_sm_count; /* CUDA: at most so many blocks, and with them multiprocessors, at a time; 0: all */
+  void* user; /* of both */
+  /* CUDA: a kernel has at most so many blocks at a time; 0: as many as it has work for. A block runs on one
+   * multiprocessor, and several may share one: a kernel occupies at most so many multiprocessors, and may fewer. */
+  int32_t max_sm_count;
   int32_t reserved;
 } chunkkv_context_options;
 

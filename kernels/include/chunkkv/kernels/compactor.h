@@ -102,6 +102,8 @@ struct Batch {
   absl::Span<const DigestTask> digest = {};
 };
 
+inline constexpr uint64_t kNoFailure = ~uint64_t{0};  // in ExecutionContext::failure
+
 // Where a batch runs. On a CPU: `run_parallel(count, body)` calls body(i) for i in [0, count), on any threads, and
 // returns when all are done; null runs in the calling thread.
 // On a GPU: everything is enqueued on `stream`, and every address in a task (inputs, outputs, positions, workspace) is

@@ -19,9 +19,9 @@ std::string CudaDeviceName(int device);
 
 // Compaction where the KV is: every address in a batch is memory of `device`, or pinned. Enqueue starts a handful of
 // kernels on context.stream and waits for nothing; context.failure is needed. Deterministic.
-// Refuses by name, beside what any implementation refuses: SCORING_HEAD_SIZE (heads above 2,048), MISALIGNED (keys,
-// queries or rows to rotate that are not aligned to their elements), DEVICE_MEMORY (a view that the device does not
-// reach). Heads of up to 256 dimensions in f16 or bf16, of a multiple of 8, at addresses and strides of 16 bytes, are
+// Refuses by name, beside what any implementation refuses: SCORING_HEAD_SIZE (heads above 2,048), MISALIGNED (what
+// is read or written by elements and not aligned to them; rows to gather or scatter and bytes to digest may lie
+// anywhere), DEVICE_MEMORY (a view that the device does not reach). Heads of up to 256 dimensions in f16 or bf16, of a multiple of 8, at addresses and strides of 16 bytes, are
 // scored on tensor cores, all others element by element.
 // Errors: UNAVAILABLE NO_CUDA_DEVICE.
 absl::StatusOr<std::unique_ptr<Compactor>> MakeCudaCompactor(int device);

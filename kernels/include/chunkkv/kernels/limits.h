@@ -7,7 +7,8 @@
 
 namespace chunkkv {
 
-inline constexpr int64_t kMaxTokenCount = INT32_MAX;  // positions are int32
+// Positions are int32, and kernels may step past the last one.
+inline constexpr int64_t kMaxTokenCount = INT32_MAX - 8192;
 inline constexpr int32_t kMaxLayerCount = 8192;
 inline constexpr int32_t kMaxHeadCount = 1 << 14;
 inline constexpr int32_t kMaxHeadSize = 1 << 14;
