@@ -31,24 +31,29 @@ struct AddPartialsKernel {
   static size_t SharedBytes(const Params&) { return 0; }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
-    const int64_t blocks = (params.past_length + kThreads - 1) / kThreads;
-    for (int64_t item = simt::BlockIndex(); item < blocks * params.layer_count; item += simt::BlockCount()) {
+    // Below 2^29 items: P is below 2^31.
+    const auto blocks = static_cast<uint32_t>((params.past_length + kThreads - 1) / kThreads);
+    for (uint32_t item = simt::BlockIndex(); item < blocks * params.layer_count; item += simt::BlockCount()) {
       const AddPartialsLayer& layer = params.layers[item / blocks];
-      const int64_t token = item % blocks * kThreads + simt::ThreadIndex();
-      if (token >= params.past_length) continue;
-      float sum = 0;
-      float lost = 0;
-      for (int32_t partial = 0; partial < layer.partial_count; ++partial) {
-        const float exact = simt::Load(layer.partial_scores + partial * params.past_length + token) - lost;
-        const float next = sum + exact;
-        lost = next - sum - exact;
-        sum = next;
-      }
-      if (!(sum * 0.0f == 0.0f)) {
-        ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kNonFinite);
-      }
-      simt::Store(layer.token_scores + token, sum);
+      const int64_t token = int64_t{item % blocks} * kThreads + simt::ThreadIndex();
+      ReportLeast(params.failure, token < params.past_length ? AddToken(params, layer, token) : kNoFailure);
     }
+  }
+
+ private:
+  // Returns the token's failure.
+  CHUNKKV_DEVICE static uint64_t AddToken(const Params& params, const AddPartialsLayer& layer, int64_t token) {
+    float sum = 0;
+    float lost = 0;
+    for (int32_t partial = 0; partial < layer.partial_count; ++partial) {
+      const float exact = simt::Load(layer.partial_scores + partial * params.past_length + token) - lost;
+      const float next = sum + exact;
+      lost = next - sum - exact;
+      sum = next;
+    }
+    simt::Store(layer.token_scores + token, sum);
+    if (sum * 0.0f == 0.0f) return kNoFailure;
+    return FailureWord(layer.order, token, layer.layer, FailureKind::kNonFinite);
   }
 };
 

@@ -5,22 +5,33 @@
 
 namespace chunkkv::cuda {
 
-// Sum of `value` over the threads before this one. By all kThreads threads of the block; `of_warps` is shared memory
-// for 32 values, free again when the scan has returned.
-template <int kThreads, typename T>
-CHUNKKV_DEVICE T ExclusiveScan(T value, T* of_warps) {
-  static_assert(kThreads <= simt::kWarpSize * simt::kWarpSize);
-  T inclusive = value;
+// Sum of `value` over this lane and those before it. By all lanes of the warp.
+template <typename T>
+CHUNKKV_DEVICE T InclusiveScanOfWarp(T value) {
   CHUNKKV_UNROLL for (int delta = 1; delta < simt::kWarpSize; delta *= 2) {
-    const T before = simt::ShuffleUp(inclusive, delta);
-    if (simt::Lane() >= delta) inclusive += before;
+    const T before = simt::ShuffleUp(value, delta);
+    if (simt::Lane() >= delta) value += before;
   }
-  if (simt::Lane() == simt::kWarpSize - 1) of_warps[simt::Warp()] = inclusive;
+  return value;
+}
+
+// Sum of integers `of_warp` over the warps before this one. By all threads of the block, at most 1024; the last lane's
+// `of_warp` is taken. `of_warps` is shared memory for 32 values, free again when the sum has returned.
+template <typename T>
+CHUNKKV_DEVICE T SumOfWarpsBefore(T of_warp, T* of_warps) {
+  if (simt::Lane() == simt::kWarpSize - 1) of_warps[simt::Warp()] = of_warp;
   simt::SyncBlock();
-  T before_warp = 0;
-  for (int warp = 0; warp < simt::Warp(); ++warp) before_warp += of_warps[warp];
+  T sum = simt::Lane() < simt::Warp() ? of_warps[simt::Lane()] : 0;
+  CHUNKKV_UNROLL for (int mask = 1; mask < simt::kWarpSize; mask *= 2) sum += simt::ShuffleXor(sum, mask);
   simt::SyncBlock();
-  return before_warp + inclusive - value;
+  return sum;
+}
+
+// Sum of an integer `value` over the threads before this one, in the same way.
+template <typename T>
+CHUNKKV_DEVICE T ExclusiveScan(T value, T* of_warps) {
+  const T inclusive = InclusiveScanOfWarp(value);
+  return SumOfWarpsBefore(inclusive, of_warps) + inclusive - value;
 }
 
 }  // namespace chunkkv::cuda

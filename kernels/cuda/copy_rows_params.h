@@ -19,15 +19,16 @@ struct CopyRowsTask {
   int32_t unit_count;   // units of a row of all heads; 1 where rows are empty
   FastDivisor by_row;   // of units: row
   FastDivisor by_head;  // of units in a row: head
-  int32_t item_tokens;  // rows that a block copies at once
+  int32_t item_tokens;  // rows that a block copies at once, at most kMostCopyItemRows
   bool is_empty;        // rows have no bytes: positions are only looked at
 };
 
 inline constexpr int kCopyTasksPerLaunch = 128;
+inline constexpr int kMostCopyItemRows = 1024;
 
 struct CopyRowsParams {
   int32_t task_count;
-  int32_t most_items;  // of any task
+  FastDivisor by_task;  // of items: task. Each has as many as the largest; all together below 2^31
   uint64_t* failure;
   CopyRowsTask tasks[kCopyTasksPerLaunch];
 };

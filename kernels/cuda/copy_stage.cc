@@ -9,7 +9,6 @@ namespace chunkkv::cuda {
 namespace {
 
 constexpr int64_t kItemBytes = 32 << 10;  // that a block copies at once
-constexpr int64_t kMostItemRows = 1 << 16;
 
 // Either kind of task as one: dense rows, and rows `positions` of a cache.
 template <typename Byte>
@@ -49,37 +48,62 @@ CopyRowsTask TaskOf(const Copy<Byte>& copy, int32_t unit_bytes) {
   task.unit_count = task.is_empty ? 1 : static_cast<int32_t>(copy.RowBytes() / unit_bytes);
   task.by_row = MakeFastDivisor(static_cast<uint32_t>(task.unit_count));
   task.by_head = MakeFastDivisor(static_cast<uint32_t>(std::max<int64_t>(1, copy.HeadBytes() / unit_bytes)));
-  task.item_tokens =
-      static_cast<int32_t>(std::clamp<int64_t>(kItemBytes / std::max<int64_t>(1, copy.RowBytes()), 1, kMostItemRows));
+  task.item_tokens = static_cast<int32_t>(
+      std::clamp<int64_t>(kItemBytes / std::max<int64_t>(1, copy.RowBytes()), 1, kMostCopyItemRows));
   return task;
 }
+
+// Gathers tasks of one unit, and starts a kernel for as many as it takes: start(params, shape).
+template <typename StartKernel>
+class Launches {
+ public:
+  Launches(const Stage& stage, StartKernel start) : stage_(stage), start_(start) {
+    params_.failure = stage.context.failure;
+    params_.task_count = 0;
+  }
+
+  absl::Status Add(const CopyRowsTask& task) {
+    const int64_t items = Blocks(task.count, task.item_tokens);
+    // The kernel counts items in 31 bits.
+    if ((params_.task_count + 1) * std::max(most_items_, items) > INT32_MAX) {
+      if (absl::Status status = Start(); !status.ok()) return status;
+    }
+    params_.tasks[params_.task_count++] = task;
+    most_items_ = std::max(most_items_, items);
+    return params_.task_count < kCopyTasksPerLaunch ? absl::OkStatus() : Start();
+  }
+
+  // Starts what has been added. Errors: those of launches.
+  absl::Status Start() {
+    if (params_.task_count == 0) return absl::OkStatus();
+    params_.by_task = MakeFastDivisor(static_cast<uint32_t>(most_items_));
+    absl::Status status = stage_.Run(params_.task_count * most_items_,
+                                     [this](const LaunchShape& shape) { return start_(params_, shape); });
+    params_.task_count = 0;
+    most_items_ = 0;
+    return status;
+  }
+
+ private:
+  const Stage& stage_;
+  StartKernel start_;
+  CopyRowsParams params_;
+  int64_t most_items_ = 0;  // of any task
+};
 
 // start(unit_bytes, params, shape)
 template <typename Task, typename Start>
 absl::Status StartCopies(absl::Span<const Task> tasks, const Stage& stage, Start start) {
   for (int32_t unit_bytes = 16; unit_bytes >= 1; unit_bytes /= 2) {
-    CopyRowsParams params;
-    params.failure = stage.context.failure;
-    params.task_count = 0;
-    params.most_items = 0;
-    const auto launch = [&] {
-      absl::Status status = stage.Run(int64_t{params.task_count} * params.most_items,
-                                      [&](const LaunchShape& shape) { return start(unit_bytes, params, shape); });
-      params.task_count = 0;
-      params.most_items = 0;
-      return status;
-    };
+    Launches launches(stage, [&](const CopyRowsParams& params, const LaunchShape& shape) {
+      return start(unit_bytes, params, shape);
+    });
     for (const Task& task : tasks) {
       const auto copy = CopyOf(task);
       if (copy.positions.empty() || UnitBytes(copy) != unit_bytes) continue;
-      CopyRowsTask& next = params.tasks[params.task_count++];
-      next = TaskOf(copy, unit_bytes);
-      params.most_items = std::max(params.most_items, static_cast<int32_t>(Blocks(next.count, next.item_tokens)));
-      if (params.task_count < kCopyTasksPerLaunch) continue;
-      if (absl::Status status = launch(); !status.ok()) return status;
+      if (absl::Status status = launches.Add(TaskOf(copy, unit_bytes)); !status.ok()) return status;
     }
-    if (params.task_count == 0) continue;
-    if (absl::Status status = launch(); !status.ok()) return status;
+    if (absl::Status status = launches.Start(); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

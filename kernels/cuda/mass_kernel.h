@@ -24,7 +24,7 @@ struct MassKernel {
 
  private:
   CHUNKKV_DEVICE static void FindMass(const Params& params, const SelectGroup& group, int32_t list) {
-    const float* scores = simt::Load(group.token_scores + list);
+    const float* scores = ListOf(group, list);
     double all = 0;
     for (int32_t token = simt::ThreadIndex(); token < params.past_length; token += kThreads) {
       all += simt::Load(scores + token);

@@ -45,24 +45,27 @@ struct ProbabilityKernel {
       const int64_t column = item % blocks * kThreads + simt::ThreadIndex();
       const auto slice = static_cast<int32_t>(item / blocks % params.slice_count);
       const ProbabilityLayer& layer = params.layers[item / blocks / params.slice_count];
-      if (column < params.column_count) AddColumn(params, layer, slice, column);
+      const bool is_column = column < params.column_count;
+      ReportLeast(params.failure, is_column ? AddColumn(params, layer, slice, column) : kNoFailure);
     }
   }
 
  private:
-  CHUNKKV_DEVICE static void AddColumn(const Params& params, const ProbabilityLayer& layer, int32_t slice,
-                                       int64_t column) {
+  // Returns the first failure of the column.
+  CHUNKKV_DEVICE static uint64_t AddColumn(const Params& params, const ProbabilityLayer& layer, int32_t slice,
+                                           int64_t column) {
     const int64_t begin = slice * params.slice_rows;
     const int64_t end = begin + params.slice_rows < params.row_count ? begin + params.slice_rows : params.row_count;
     float sum = 0;
     float lost = 0;
+    uint64_t failure = kNoFailure;
     for (int64_t row = begin; row < end; ++row) {
       const int64_t index = row * params.column_count + column;
       const float value = LoadFloat(layer.rows, static_cast<DType>(layer.dtype), index);
-      if (!(value * 0.0f == 0.0f)) {
-        ReportFailure(params.failure, layer.order, index, layer.layer, FailureKind::kNonFinite);
-      } else if (value < 0) {
-        ReportFailure(params.failure, layer.order, index, layer.layer, FailureKind::kNegative);
+      const bool is_finite = value * 0.0f == 0.0f;
+      if (failure == kNoFailure && (!is_finite || value < 0)) {
+        const FailureKind kind = is_finite ? FailureKind::kNegative : FailureKind::kNonFinite;
+        failure = FailureWord(layer.order, index, layer.layer, kind);
       }
       const float exact = value - lost;
       const float next = sum + exact;
@@ -72,6 +75,7 @@ struct ProbabilityKernel {
     if (column < params.past_length) {
       simt::Store(layer.partial_scores + slice * params.past_length + column, sum);
     }
+    return failure;
   }
 };
 

@@ -16,7 +16,12 @@ struct SelectKernel {
   static constexpr int kMinBlocksPerSm = 1;
   static constexpr int kDigitBits = 11;
   static constexpr int kBins = 1 << kDigitBits;
-  static size_t SharedBytes(const Params&) { return 32 * sizeof(uint64_t) + (kBins + 2) * sizeof(uint32_t); }
+  static constexpr int kWarps = kThreads / simt::kWarpSize;
+  static constexpr int32_t kMostSharedKeys = 22528;  // with the rest 97 KB
+  static size_t SharedBytes(const Params& params) {
+    const int32_t keys = params.most_spans <= kMostSharedKeys ? params.most_spans : kMostSharedKeys;
+    return kWarps * sizeof(uint64_t) + (kBins + 2 + keys) * sizeof(uint32_t);
+  }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
     for (int32_t group = simt::BlockIndex(); group < params.group_count; group += simt::BlockCount()) {
@@ -28,11 +33,13 @@ struct SelectKernel {
   struct Shared {
     CHUNKKV_DEVICE Shared()
         : of_warps(reinterpret_cast<uint64_t*>(simt::SharedMemory())),
-          histogram(reinterpret_cast<uint32_t*>(of_warps + 32)),
-          cut(histogram + kBins) {}
-    uint64_t* of_warps;   // [32]
+          histogram(reinterpret_cast<uint32_t*>(of_warps + kWarps)),
+          cut(histogram + kBins),
+          keys(cut + 2) {}
+    uint64_t* of_warps;   // [kWarps]
     uint32_t* histogram;  // [kBins]
     uint32_t* cut;        // digit, and the room left for it and those below
+    uint32_t* keys;       // the group's, where it has at most kMostSharedKeys
   };
 
   // Where the visit ends: spans of larger keys are kept whole; those of this key share `room`.
@@ -47,7 +54,20 @@ struct SelectKernel {
     for (int32_t n = simt::ThreadIndex(); n < tail; n += kThreads) {
       simt::Store(group.positions + (group.budget - tail + n), group.spans.end + n);
     }
-    if (group.room > 0) Place(group, FindCut(group));
+    if (group.room == 0) return;
+    if (group.spans.count <= kMostSharedKeys) {
+      const Shared shared;
+      for (int32_t span = simt::ThreadIndex(); span < group.spans.count; span += kThreads) {
+        shared.keys[span] = simt::Load(group.keys + span);
+      }
+      simt::SyncBlock();
+    }
+    Place(group, FindCut(group));
+    simt::SyncBlock();  // before shared memory holds the next group's
+  }
+
+  CHUNKKV_DEVICE static uint32_t KeyOf(const SelectGroup& group, int32_t span) {
+    return group.spans.count <= kMostSharedKeys ? Shared().keys[span] : simt::Load(group.keys + span);
   }
 
   CHUNKKV_DEVICE static Cut FindCut(const SelectGroup& group) {
@@ -58,7 +78,7 @@ struct SelectKernel {
       for (int bin = simt::ThreadIndex(); bin < kBins; bin += kThreads) shared.histogram[bin] = 0;
       simt::SyncBlock();
       for (int32_t span = simt::ThreadIndex(); span < group.spans.count; span += kThreads) {
-        const uint32_t key = simt::Load(group.keys + span);
+        const uint32_t key = KeyOf(group, span);
         if ((key & known) != cut.key) continue;
         const auto length = static_cast<uint32_t>(SpanEnd(group.spans, span) - SpanBegin(group.spans, span));
         simt::AddShared(shared.histogram + (key >> shift & (kBins - 1)), length);
@@ -81,7 +101,7 @@ struct SelectKernel {
     const int top = kBins - 1 - simt::ThreadIndex() * kBinsPerThread;  // this thread's first bin from above
     uint64_t weight = 0;
     for (int i = 0; i < kBinsPerThread; ++i) weight += shared.histogram[top - i];
-    uint64_t above = ExclusiveScan<kThreads>(weight, shared.of_warps);
+    uint64_t above = ExclusiveScan(weight, shared.of_warps);
     for (int i = 0; i < kBinsPerThread; ++i) {
       const uint32_t of_bin = shared.histogram[top - i];
       if (above < room && above + of_bin >= room) {
@@ -92,50 +112,49 @@ struct SelectKernel {
     }
   }
 
+  // A warp places a run of spans, a lane one at a time.
   CHUNKKV_DEVICE static void Place(const SelectGroup& group, const Cut& cut) {
-    const Shared shared;
-    const int32_t per_thread = (group.spans.count + kThreads - 1) / kThreads;
-    const int32_t first = simt::ThreadIndex() * per_thread;
-    const int32_t last = first + per_thread < group.spans.count ? first + per_thread : group.spans.count;
+    const int32_t per_warp = (group.spans.count + kThreads - 1) / kThreads * simt::kWarpSize;
+    const int32_t first = simt::Warp() * per_warp + simt::Lane();
     // Lengths of larger keys in the high half, of equal keys in the low half: together below 2^31 tokens each.
     uint64_t lengths = 0;
-    for (int32_t span = first; span < last; ++span) lengths += LengthAt(group, cut, span);
-    uint64_t before = ExclusiveScan<kThreads>(lengths, shared.of_warps);
-    for (int32_t i = 0; i < per_thread; ++i) {
+    for (int32_t i = 0; i < per_warp; i += simt::kWarpSize) lengths += LengthAt(group, cut, first + i);
+    uint64_t before = SumOfWarpsBefore(InclusiveScanOfWarp(lengths), Shared().of_warps);
+    for (int32_t i = 0; i < per_warp; i += simt::kWarpSize) {
       const int32_t span = first + i;
-      const uint64_t length = span < last ? LengthAt(group, cut, span) : 0;
-      const auto equal = static_cast<uint32_t>(before);
-      const uint32_t equal_kept = equal < cut.room ? equal : cut.room;
-      const uint32_t room = cut.room - equal_kept;
-      const auto of_equal = static_cast<uint32_t>(length);
-      const uint32_t kept = static_cast<uint32_t>(length >> 32) + (of_equal < room ? of_equal : room);
-      const uint32_t place = group.spans.begin + static_cast<uint32_t>(before >> 32) + equal_kept;
-      WriteSpan(group, kept > 0 ? SpanBegin(group.spans, span) : 0, kept, place);
-      before += length;
+      const uint64_t length = LengthAt(group, cut, span);
+      const uint64_t up_to = InclusiveScanOfWarp(length);
+      const uint32_t begin = PlaceAfter(group, cut, before + up_to - length);
+      const uint32_t end = PlaceAfter(group, cut, before + up_to);
+      WriteSpans(group, end > begin ? SpanBegin(group.spans, span) : 0, begin, end);
+      before += simt::Shuffle(up_to, simt::kWarpSize - 1);
     }
   }
 
-  // positions[place, place + kept) = begin, begin + 1, ... By all lanes of the warp, each with its own span: short ones
-  // by their lane, long ones by all.
-  CHUNKKV_DEVICE static void WriteSpan(const SelectGroup& group, int32_t begin, uint32_t kept, uint32_t place) {
-    const bool is_long = kept > simt::kWarpSize;
-    for (uint32_t n = 0; n < kept && !is_long; ++n) {
-      simt::Store(group.positions + place + n, begin + static_cast<int32_t>(n));
-    }
-    const uint32_t long_lanes = simt::Ballot(is_long);
-    for (int lane = 0; lane < simt::kWarpSize; ++lane) {
-      if ((long_lanes >> lane & 1) == 0) continue;
-      const int32_t of_begin = simt::Shuffle(begin, lane);
-      const uint32_t of_kept = simt::Shuffle(kept, lane);
-      const uint32_t of_place = simt::Shuffle(place, lane);
-      for (uint32_t n = simt::Lane(); n < of_kept; n += simt::kWarpSize) {
-        simt::Store(group.positions + of_place + n, of_begin + static_cast<int32_t>(n));
+  // Index in `positions` of what follows spans of these lengths.
+  CHUNKKV_DEVICE static uint32_t PlaceAfter(const SelectGroup& group, const Cut& cut, uint64_t lengths) {
+    const auto equal = static_cast<uint32_t>(lengths);
+    return group.spans.begin + static_cast<uint32_t>(lengths >> 32) + (equal < cut.room ? equal : cut.room);
+  }
+
+  // positions[begin, end) = token, token + 1, ... By all lanes of the warp, each with its own span; the lanes' places
+  // follow each other. A lane writes each 32nd of all, and finds whose it is by a binary search.
+  CHUNKKV_DEVICE static void WriteSpans(const SelectGroup& group, int32_t token, uint32_t begin, uint32_t end) {
+    const uint32_t of_warp_end = simt::Shuffle(end, simt::kWarpSize - 1);
+    for (uint32_t at = simt::Shuffle(begin, 0); at < of_warp_end; at += simt::kWarpSize) {
+      const uint32_t place = at + simt::Lane();
+      int owner = 0;  // the last lane that begins at `place` or before
+      CHUNKKV_UNROLL for (int step = simt::kWarpSize / 2; step > 0; step /= 2) {
+        if (simt::Shuffle(begin, owner + step) <= place) owner += step;
       }
+      const int32_t shift = simt::Shuffle(token - static_cast<int32_t>(begin), owner);
+      if (place < of_warp_end) simt::Store(group.positions + place, shift + static_cast<int32_t>(place));
     }
   }
 
   CHUNKKV_DEVICE static uint64_t LengthAt(const SelectGroup& group, const Cut& cut, int32_t span) {
-    const uint32_t key = simt::Load(group.keys + span);
+    if (span >= group.spans.count) return 0;
+    const uint32_t key = KeyOf(group, span);
     if (key < cut.key) return 0;
     const auto length = static_cast<uint64_t>(SpanEnd(group.spans, span) - SpanBegin(group.spans, span));
     return key > cut.key ? length << 32 : length;

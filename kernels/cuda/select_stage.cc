@@ -13,6 +13,8 @@ namespace {
 
 constexpr int64_t kLongSpan = 16;  // tokens on average, from which on a warp reads a span
 
+bool HasGivenChunks(const Plan& plan) { return plan.policy == Policy::kChunkKv && !plan.chunk_starts.empty(); }
+
 int64_t SpanCount(const Plan& plan, const SelectTask& task) {
   const Candidates candidates = CandidatesOf(plan, task.budget);
   return candidates.room > 0 ? Spans(plan, candidates).Count() : 0;
@@ -24,13 +26,14 @@ struct Arrays {
     size_t words = 0;
     size_t spans = 0;
     for (const SelectTask& task : tasks) {
-      words += Uploader::Words<const float*>(task.token_scores.size());
+      if (task.token_scores.size() > 1) words += Uploader::Words<const float*>(task.token_scores.size());
       spans += static_cast<size_t>(SpanCount(plan, task));
     }
-    uploads = scratch.Take<uint32_t>(words + Uploader::Words<int32_t>(plan.chunk_starts.size()));
+    if (HasGivenChunks(plan)) words += Uploader::Words<int32_t>(plan.chunk_starts.size());
+    uploads = scratch.Take<uint32_t>(words);
     keys = scratch.Take<uint32_t>(spans);
   }
-  uint32_t* uploads;  // starts of given chunks, addresses of token scores
+  uint32_t* uploads;  // starts of given chunks, addresses of several lists of token scores
   uint32_t* keys;     // [groups, spans]
 };
 
@@ -38,9 +41,8 @@ absl::Status StartGroups(const Plan& plan, absl::Span<const SelectTask> tasks, S
   const Arrays arrays(plan, tasks, scratch);
   Uploader uploader(stage, arrays.uploads);
   const int32_t* starts = nullptr;
-  if (plan.policy == Policy::kChunkKv && !plan.chunk_starts.empty()) {
-    starts = uploader.Add(plan.chunk_starts.data(), plan.chunk_starts.size());
-  }
+  if (HasGivenChunks(plan)) starts = uploader.Add(plan.chunk_starts.data(), plan.chunk_starts.size());
+  const int32_t span_length = plan.policy == Policy::kChunkKv && starts == nullptr ? plan.chunk_length : 1;
   SelectParams params;
   params.token_count = static_cast<int32_t>(plan.token_count);
   params.past_length = static_cast<int32_t>(plan.past_length);
@@ -48,6 +50,8 @@ absl::Status StartGroups(const Plan& plan, absl::Span<const SelectTask> tasks, S
   params.chunk_reduce = static_cast<int32_t>(plan.chunk_reduce);
   params.most_spans = 0;
   params.most_lists = 0;
+  params.key_blocks = 0;
+  params.by_span = MakeFastDivisor(static_cast<uint32_t>(span_length));
   params.group_count = static_cast<int32_t>(tasks.size());
   bool has_masses = false;
   uint32_t* keys = arrays.keys;
@@ -55,29 +59,31 @@ absl::Status StartGroups(const Plan& plan, absl::Span<const SelectTask> tasks, S
     const SelectTask& task = tasks[i];
     const Candidates candidates = CandidatesOf(plan, task.budget);
     SelectGroup& group = params.groups[i];
-    group.token_scores = uploader.Add(task.token_scores.data(), task.token_scores.size());
+    const auto lists = task.token_scores;
+    group.only_list = lists.size() == 1 ? lists[0] : nullptr;
+    group.lists = lists.size() > 1 ? uploader.Add(lists.data(), lists.size()) : nullptr;
     group.keys = keys;
     group.positions = task.positions;
     group.retained_mass = task.retained_mass;
     group.spans.begin = static_cast<int32_t>(candidates.begin);
     group.spans.end = static_cast<int32_t>(candidates.end);
-    group.spans.length = plan.policy == Policy::kChunkKv && starts == nullptr ? plan.chunk_length : 1;
+    group.spans.length = span_length;
     group.spans.count = static_cast<int32_t>(SpanCount(plan, task));
     group.spans.given = starts;
     group.room = static_cast<int32_t>(candidates.room);
     group.budget = static_cast<int32_t>(task.budget);
-    group.list_count = static_cast<int32_t>(task.token_scores.size());
+    group.list_count = static_cast<int32_t>(lists.size());
+    group.warp_per_span = candidates.end - candidates.begin >= kLongSpan * group.spans.count;
     keys += group.spans.count;
     params.most_spans = std::max(params.most_spans, group.spans.count);
+    const int64_t key_blocks = Blocks(group.spans.count, SpanKeyKernel::SpansPerBlock(group.warp_per_span));
+    params.key_blocks = std::max(params.key_blocks, static_cast<int32_t>(key_blocks));
     params.most_lists = std::max(params.most_lists, group.list_count);
     has_masses = has_masses || task.retained_mass != nullptr;
   }
-  params.warp_per_span = plan.past_length >= kLongSpan * params.most_spans;
   if (absl::Status status = uploader.Finish(); !status.ok()) return status;
 
-  const int64_t spans_per_block =
-      params.warp_per_span ? SpanKeyKernel::kThreads / simt::kWarpSize : int64_t{SpanKeyKernel::kThreads};
-  absl::Status status = stage.Run(Blocks(params.most_spans, spans_per_block) * params.group_count,
+  absl::Status status = stage.Run(int64_t{params.key_blocks} * params.group_count,
                                   [&](const LaunchShape& shape) { return stage.launcher.KeySpans(params, shape); });
   if (!status.ok()) return status;
   status =

@@ -13,16 +13,24 @@ struct SpanKeyKernel {
   static constexpr int kThreads = 256;
   static constexpr int kMinBlocksPerSm = 1;
 
-  static size_t SharedBytes(const Params&) { return 0; }
+  // Room for the scores of a block's spans, where they are staged.
+  static size_t SharedBytes(const Params& params) {
+    return IsStaged(params) ? kThreads * (params.by_span.divisor | 1) * sizeof(double) : 0;
+  }
+  static constexpr int32_t SpansPerBlock(bool warp_per_span) {
+    return warp_per_span ? kThreads / simt::kWarpSize : kThreads;
+  }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
-    const int spans_per_block = params.warp_per_span ? kThreads / simt::kWarpSize : kThreads;
-    const int64_t blocks = (params.most_spans + spans_per_block - 1) / spans_per_block;
-    for (int64_t item = simt::BlockIndex(); item < blocks * params.group_count; item += simt::BlockCount()) {
+    // Below 2^30 items: spans that have a warp each are long on average.
+    const auto blocks = static_cast<uint32_t>(params.key_blocks);
+    for (uint32_t item = simt::BlockIndex(); item < blocks * params.group_count; item += simt::BlockCount()) {
       const SelectGroup& group = params.groups[item / blocks];
-      const auto first = static_cast<int32_t>(item % blocks * spans_per_block);
-      if (params.warp_per_span) {
+      const auto first = static_cast<int32_t>(item % blocks * SpansPerBlock(group.warp_per_span));
+      if (group.warp_per_span) {
         KeyByWarp(params, group, first + simt::Warp());
+      } else if (IsStaged(params)) {
+        KeyStaged(params, group, first);
       } else {
         KeyByThread(params, group, first + simt::ThreadIndex());
       }
@@ -30,25 +38,83 @@ struct SpanKeyKernel {
   }
 
  private:
+  static constexpr uint32_t kMostStagedTokens = 16;  // of a span
+  static constexpr int kLoadsInFlight = 4;
+  static constexpr int32_t kLongSpanTokens = 64;
+
+  // Whether blocks read scores of short spans, which are next to each other, by neighbouring threads.
+  CHUNKKV_HOST_DEVICE static bool IsStaged(const Params& params) {
+    return params.pool == 1 && params.by_span.divisor > 1 && params.by_span.divisor <= kMostStagedTokens;
+  }
+
+  // Spans of a grid, a block's from `first` on. In shared memory they begin an odd number of scores apart, so that a
+  // warp's threads, each adding its own, are at different banks.
+  CHUNKKV_DEVICE static void KeyStaged(const Params& params, const SelectGroup& group, int32_t first) {
+    if (first >= group.spans.count) return;
+    auto* staged = reinterpret_cast<double*>(simt::SharedMemory());
+    const auto length = static_cast<int32_t>(params.by_span.divisor);
+    const int32_t last = first + kThreads < group.spans.count ? first + kThreads : group.spans.count;
+    const int32_t begin = SpanBegin(group.spans, first);
+    const int32_t tokens = SpanEnd(group.spans, last - 1) - begin;
+    for (int32_t at = simt::ThreadIndex(); at < tokens; at += kThreads * kLoadsInFlight) {
+      double scores[kLoadsInFlight];
+      CHUNKKV_UNROLL for (int i = 0; i < kLoadsInFlight; ++i) {
+        const int32_t token = at + i * kThreads;
+        scores[i] = token < tokens ? GroupScore(group, begin + token) : 0;
+      }
+      CHUNKKV_UNROLL for (int i = 0; i < kLoadsInFlight; ++i) {
+        const int32_t token = at + i * kThreads;
+        const auto gaps = length % 2 == 0 ? static_cast<int32_t>(params.by_span.Divide(token)) : 0;
+        if (token < tokens) staged[token + gaps] = scores[i];
+      }
+    }
+    simt::SyncBlock();
+    const int32_t span = first + simt::ThreadIndex();
+    if (span < last) {
+      const double* of_span = staged + simt::ThreadIndex() * (length | 1);
+      const int32_t count = SpanEnd(group.spans, span) - SpanBegin(group.spans, span);
+      double score = Neutral(params);
+      for (int32_t i = 0; i < count; ++i) score = Reduce(params, score, of_span[i]);
+      simt::Store(group.keys + span, KeyOf(params, score, count));
+    }
+    simt::SyncBlock();
+  }
+
+  // A thread a span; the long ones among given spans by all lanes of the warp.
   CHUNKKV_DEVICE static void KeyByThread(const Params& params, const SelectGroup& group, int32_t span) {
-    if (span >= group.spans.count) return;
-    const int32_t begin = SpanBegin(group.spans, span);
-    const int32_t end = SpanEnd(group.spans, span);
+    const bool is_span = span < group.spans.count;
+    const int32_t begin = is_span ? SpanBegin(group.spans, span) : 0;
+    const int32_t end = is_span ? SpanEnd(group.spans, span) : 0;
+    const bool is_long = end - begin >= kLongSpanTokens;
     double score = Neutral(params);
-    for (int32_t token = begin; token < end; ++token) score = Reduce(params, score, PooledScore(params, group, token));
-    simt::Store(group.keys + span, KeyOf(params, score, end - begin));
+    for (int32_t token = begin; token < end && !is_long; ++token) {
+      score = Reduce(params, score, PooledScore(params, group, token));
+    }
+    const uint32_t long_lanes = simt::Ballot(is_long);
+    for (int lane = 0; lane < simt::kWarpSize; ++lane) {
+      if ((long_lanes >> lane & 1) == 0) continue;
+      const double sum = ReduceByWarp(params, group, simt::Shuffle(begin, lane), simt::Shuffle(end, lane));
+      if (simt::Lane() == lane) score = sum;
+    }
+    if (is_span) simt::Store(group.keys + span, KeyOf(params, score, end - begin));
   }
 
   CHUNKKV_DEVICE static void KeyByWarp(const Params& params, const SelectGroup& group, int32_t span) {
     if (span >= group.spans.count) return;
     const int32_t begin = SpanBegin(group.spans, span);
     const int32_t end = SpanEnd(group.spans, span);
+    const double score = ReduceByWarp(params, group, begin, end);
+    if (simt::Lane() == 0) simt::Store(group.keys + span, KeyOf(params, score, end - begin));
+  }
+
+  CHUNKKV_DEVICE static double ReduceByWarp(const Params& params, const SelectGroup& group, int32_t begin,
+                                            int32_t end) {
     double score = Neutral(params);
     for (int32_t token = begin + simt::Lane(); token < end; token += simt::kWarpSize) {
       score = Reduce(params, score, PooledScore(params, group, token));
     }
     for (int mask = 1; mask < simt::kWarpSize; mask *= 2) score = Reduce(params, score, simt::ShuffleXor(score, mask));
-    if (simt::Lane() == 0) simt::Store(group.keys + span, KeyOf(params, score, end - begin));
+    return score;
   }
 
   CHUNKKV_DEVICE static bool IsMax(const Params& params) {
@@ -63,7 +129,7 @@ struct SpanKeyKernel {
   CHUNKKV_DEVICE static double GroupScore(const SelectGroup& group, int32_t token) {
     double sum = 0;
     for (int32_t list = 0; list < group.list_count; ++list) {
-      sum += simt::Load(simt::Load(group.token_scores + list) + token);
+      sum += simt::Load(ListOf(group, list) + token);
     }
     return sum;
   }

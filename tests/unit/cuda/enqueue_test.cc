@@ -205,6 +205,32 @@ TEST(CudaEnqueueTest, RotatesAndScattersInThreeMore) {
   EXPECT_LE(started.launches, 9 + 3);
 }
 
+// 2^27 items a task.
+TEST(CudaEnqueueTest, CopiesOfMoreItemsThanALaunchCountsTakeSeveral) {
+  RequestOptions options;
+  options.token_count = INT32_MAX;
+  const Request request(kLlama8b, options);
+  std::vector<GatherTask> gather;
+  for (const GatherTask& task : request.Compaction().gather) {
+    gather.push_back(task);
+    gather.back().positions = absl::MakeConstSpan(task.positions.data(), INT32_MAX);
+  }
+  int64_t items = 0;
+  const auto compactor = cuda::MakeCompactor(MakeForwardingLauncher([&items](const LaunchSeen& launch) {
+    EXPECT_LE(launch.block_count, INT32_MAX);
+    items += launch.block_count;
+    return nullptr;
+  }));
+  uint64_t failure = ~uint64_t{0};
+  ExecutionContext context;
+  context.failure = &failure;
+  Batch batch;
+  batch.gather = gather;
+  ASSERT_TRUE(compactor->Enqueue(request.plan(), batch, {}, context).ok());
+  EXPECT_TRUE(compactor->Wait(context).ok());
+  EXPECT_EQ(items, static_cast<int64_t>(gather.size()) << 27);
+}
+
 TEST(CudaEnqueueTest, ScratchIsAHundredthOfTheKvAtMost) {
   const auto compactor = cuda::MakeCompactor(MakeForwardingLauncher([](const LaunchSeen&) { return nullptr; }));
   for (const Model& model : {kLlama8b, kLlama70b, kSmallHeads, kLatent}) {

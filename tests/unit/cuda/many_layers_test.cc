@@ -52,6 +52,7 @@ TEST(ManyLayersTest, ChooseEachForItself) {
   ExpectAgreesWithReference(device, PlanFor(KeepByChunks(0.3, 8), prompt.shape()), prompt);
   EXPECT_EQ(LaunchesOf(device, "Select"), 3);
   EXPECT_EQ(LaunchesOf(device, "Gather"), 3);
+  EXPECT_EQ(LaunchesOf(device, "Upload"), 0);  // groups of one list name it themselves
 }
 
 TEST(ManyLayersTest, ChunksGivenTakeSeveralUploads) {

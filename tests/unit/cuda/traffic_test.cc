@@ -163,6 +163,47 @@ TEST(TrafficTest, GatherReadsAndWritesEachSectorOfKeptRowsOnce) {
   }
 }
 
+// Chunks of tokens and single ones; scores and keys are read once each, by whole warps.
+TEST(TrafficTest, ChoosingReadsScoresAndKeysOnceAndWritesPositionsTogether) {
+  for (const int32_t chunk_length : {1, 8, 10, 13}) {
+    SCOPED_TRACE(::testing::Message() << "chunks of " << chunk_length);
+    CompactionShape shape;
+    shape.token_count = 6152;
+    shape.source = ScoreSource::kTokenScores;
+    AttentionShape layer;
+    layer.query_head_count = layer.kv_head_count = layer.key_head_size = 1;
+    shape.layers.assign(1, layer);
+    CompactionSpec spec = KeepByChunks(0.25, 8);
+    spec.chunk_length = chunk_length;
+    const Plan plan = PlanFor(spec, shape);
+    const AlignedBytes scores(plan.past_length * sizeof(float));
+    const AlignedBytes positions(plan.budget * sizeof(int32_t));
+    std::mt19937 random(1);
+    for (int64_t token = 0; token < plan.past_length; ++token) {
+      scores.As<float>()[token] = static_cast<float>(random() % 1000);
+    }
+    const float* list = scores.As<float>();
+    const SelectTask task{0, plan.budget, absl::MakeConstSpan(&list, 1), positions.As<int32_t>(), nullptr};
+    Batch batch;
+    batch.select = absl::MakeConstSpan(&task, 1);
+    EmulatedDevice device(1, /*counts_traffic=*/true);
+    ASSERT_TRUE(device.Run(plan, batch).ok());
+
+    const auto sectors = [](int64_t words) { return (words * 4 + kSectorBytes - 1) / kSectorBytes; };
+    const int64_t spans = (plan.past_length + chunk_length - 1) / chunk_length;
+    const Traffic::Sectors of_scores = device.TrafficOf("KeySpans").Loads(scores.Range());
+    EXPECT_EQ(of_scores.requested, sectors(plan.past_length));
+    EXPECT_LE(of_scores.requests, plan.past_length / 32 + 1);
+    EXPECT_EQ(device.TrafficOf("Select").Loads().requested, sectors(spans));
+    // A warp writes what 32 spans keep, 32 positions at a time. Sectors of a write are counted twice where lanes took
+    // part in different numbers of writes before.
+    const Traffic::Sectors of_positions = device.TrafficOf("Select").Stores(positions.Range());
+    EXPECT_EQ(of_positions.distinct, sectors(plan.budget));
+    EXPECT_LE(of_positions.requests, (spans + 31) / 32 + plan.budget / 32 + 1);
+    EXPECT_LE(of_positions.requested, 3 * of_positions.distinct);
+  }
+}
+
 TEST(TrafficTest, ScoringReadsEachSectorOfKeysOncePerPieceOfRows) {
   for (const int32_t head_size : kHeadSizes) {
     for (const int32_t window_length : {8, 80}) {
