@@ -78,7 +78,7 @@ struct DenominatorKernel {
       }
       simt::SyncBlock();
     }
-    if (!(check == 0)) ReportFailure(params.failure, layer.order, begin, layer.layer, FailureKind::kNonFinite);
+    Report(params, layer, begin, {.non_finite = !(check == 0)});
     CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
       CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
         const int32_t row = first_row + f * 16 + half * 8;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "chunkkv/kernels/failure_word.h"
 #include "kernels/simt/simt.h"
 
 namespace chunkkv::cuda {

@@ -22,6 +22,7 @@ struct KeyTile {
   CHUNKKV_DEVICE static void Fill(const ScoreParams& params, const ScoreItem& item, int64_t first, int count,
                                   int threads, std::byte* shared) {
     const ScoreLayer& layer = params.layers[item.layer];
+    Findings found;
     for (int at = simt::ThreadIndex(); at < count * Tile::kUnits; at += threads) {
       const int row = at / Tile::kUnits;
       const int unit = at % Tile::kUnits;
@@ -29,11 +30,8 @@ struct KeyTile {
       const std::byte* address = nullptr;
       if (token < params.token_count && unit * 8 < params.head_size) {
         address = RowAddress(layer.keys, token);
-        if (address == nullptr) {
-          ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
-        } else {
-          address += item.kv_head * layer.keys.head_stride_bytes + unit * 8 * sizeof(Key);
-        }
+        found.bad_block = found.bad_block || address == nullptr;
+        if (address != nullptr) address += item.kv_head * layer.keys.head_stride_bytes + unit * 8 * sizeof(Key);
       }
       const bool is_valid = address != nullptr;
       if constexpr (kHasScales) {
@@ -45,10 +43,11 @@ struct KeyTile {
     if constexpr (kHasScales) {
       for (int row = simt::ThreadIndex(); row < count; row += threads) {
         const bool is_token = first + row < params.token_count;
-        Scales(shared)[row] = is_token ? KeyScale(params, layer, item.kv_head, first + row) : 1.0f;
+        Scales(shared)[row] = is_token ? KeyScale(layer, item.kv_head, first + row, found) : 1.0f;
       }
     }
     simt::CommitCopies();
+    Report(params, layer, first, found);
   }
 };
 

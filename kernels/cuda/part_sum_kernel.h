@@ -81,9 +81,7 @@ struct PartSumKernel {
       simt::SyncBlock();
     }
     simt::WaitForCopies<0>();
-    if (!(check == 0)) {
-      ReportFailure(params.failure, layer.order, params.parts.Begin(begin), layer.layer, FailureKind::kNonFinite);
-    }
+    Report(params, layer, params.parts.Begin(begin), {.non_finite = !(check == 0)});
     CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
       CHUNKKV_UNROLL for (int half = 0; half < 2; ++half) {
         const MaxSum all = MergeOverQuad(sums[f][half]);

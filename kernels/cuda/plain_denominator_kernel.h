@@ -32,20 +32,20 @@ struct PlainDenominatorKernel {
   CHUNKKV_DEVICE static void FindDenominators(const Params& params, const ScoreItem& item, int32_t first_row) {
     const ScoreLayer& layer = params.layers[item.layer];
     const PlainLogits plain;
-    if (!plain.Stage(params, layer, item.kv_head, first_row, nullptr)) {
-      ReportFailure(params.failure, layer.order, 0, layer.layer, FailureKind::kNonFinite);
-    }
+    Findings found;
+    plain.Stage(params, layer, item.kv_head, first_row, nullptr, found);
     MaxSum sums[kRows];
     CHUNKKV_UNROLL for (int r = 0; r < kRows; ++r) sums[r] = {kLowestFloat, 0};
     const int64_t begin = int64_t{item.run} * params.run_tokens;
     const int64_t end = begin + params.run_tokens < params.token_count ? begin + params.run_tokens : params.token_count;
     for (int64_t token = begin + simt::ThreadIndex(); token < end; token += kThreads) {
       float logits[kRows];
-      plain.Compute(params, layer, item.kv_head, token, logits);
+      plain.Compute(params, layer, item.kv_head, token, logits, found);
       CHUNKKV_UNROLL for (int r = 0; r < kRows; ++r) {
         if (token < plain.visible_end[r]) sums[r] = Merge(sums[r], {logits[r], 1});
       }
     }
+    Report(params, layer, begin, found);
     auto* of_warps = reinterpret_cast<MaxSum*>(simt::SharedMemory() + OfLogits(params));
     CHUNKKV_UNROLL for (int r = 0; r < kRows; ++r) {
       for (int mask = 1; mask < simt::kWarpSize; mask *= 2) {

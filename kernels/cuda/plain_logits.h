@@ -26,11 +26,9 @@ struct PlainLogits {
   float* lse;            // [kRows], where they are known
   float* queries;        // [kRows, D]
 
-  // By the whole block. `lse_of_queries` null: there are none yet. Returns false where what this thread read is not
-  // finite.
-  CHUNKKV_DEVICE bool Stage(const ScoreParams& params, const ScoreLayer& layer, int32_t kv_head, int32_t first_row,
-                            const float* lse_of_queries) const {
-    bool is_finite = true;
+  // By the whole block. `lse_of_queries` null: there are none yet.
+  CHUNKKV_DEVICE void Stage(const ScoreParams& params, const ScoreLayer& layer, int32_t kv_head, int32_t first_row,
+                            const float* lse_of_queries, Findings& found) const {
     simt::SyncBlock();
     for (int at = simt::ThreadIndex(); at < kRows * params.head_size; at += kThreads) {
       const int32_t row = first_row + at / params.head_size;
@@ -38,7 +36,7 @@ struct PlainLogits {
       if (row >= RowCount(params)) continue;
       const int64_t element = QueryOf(params, kv_head, row) * params.head_size + at % params.head_size;
       queries[at] = LoadFloat(layer.queries, static_cast<DType>(params.query_dtype), element);
-      is_finite = is_finite && queries[at] * 0.0f == 0.0f;
+      found.non_finite = found.non_finite || !(queries[at] * 0.0f == 0.0f);
     }
     if (simt::ThreadIndex() < kRows) {
       const int32_t row = first_row + simt::ThreadIndex();
@@ -47,23 +45,23 @@ struct PlainLogits {
       if (is_row && lse_of_queries != nullptr) {
         const float value = simt::Load(lse_of_queries + QueryOf(params, kv_head, row)) * params.lse_factor;
         lse[simt::ThreadIndex()] = value;
-        is_finite = is_finite && value * 0.0f == 0.0f;
+        found.non_finite = found.non_finite || !(value * 0.0f == 0.0f);
       }
     }
     simt::SyncBlock();
-    return is_finite;
   }
 
-  // logits[r] of `token` and staged row r, where the row sees the token; else 0. Reports what is not finite.
+  // logits[r] of `token` and staged row r, where the row sees the token; else 0.
   CHUNKKV_DEVICE void Compute(const ScoreParams& params, const ScoreLayer& layer, int32_t kv_head, int64_t token,
-                              float (&logits)[kRows]) const {
+                              float (&logits)[kRows], Findings& found) const {
     CHUNKKV_UNROLL for (int r = 0; r < kRows; ++r) logits[r] = 0;
     const std::byte* row = RowAddress(layer.keys, token);
     if (row == nullptr) {
-      return ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
+      found.bad_block = true;
+      return;
     }
     row += kv_head * layer.keys.head_stride_bytes;
-    const float scale = KeyScale(params, layer, kv_head, token);
+    const float scale = KeyScale(layer, kv_head, token, found);
     for (int dim = 0; dim < params.head_size; ++dim) {
       const float key = scale * LoadKey(row, static_cast<DType>(params.key_dtype), dim);
       CHUNKKV_UNROLL for (int r = 0; r < kRows; ++r) logits[r] += key * queries[r * params.head_size + dim];
@@ -72,7 +70,7 @@ struct PlainLogits {
     CHUNKKV_UNROLL for (int r = 0; r < kRows; ++r) {
       logits[r] = token < visible_end[r] ? Logit(params, logits[r], check) : 0;
     }
-    if (!(check == 0)) ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kNonFinite);
+    found.non_finite = found.non_finite || !(check == 0);
   }
 };
 

@@ -25,18 +25,18 @@ struct PlainScoreKernel {
   CHUNKKV_DEVICE static void ScoreToken(const Params& params, const ScoreItem& item, int64_t token) {
     const ScoreLayer& layer = params.layers[item.layer];
     const PlainLogits plain;
+    Findings found;
     float score = 0;
     for (int32_t row = 0; row < RowCount(params); row += PlainLogits::kRows) {
-      if (!plain.Stage(params, layer, item.kv_head, row, layer.lse)) {
-        ReportFailure(params.failure, layer.order, 0, layer.layer, FailureKind::kNonFinite);
-      }
+      plain.Stage(params, layer, item.kv_head, row, layer.lse, found);
       if (token >= params.token_count) continue;
       float logits[PlainLogits::kRows];
-      plain.Compute(params, layer, item.kv_head, token, logits);
+      plain.Compute(params, layer, item.kv_head, token, logits, found);
       CHUNKKV_UNROLL for (int r = 0; r < PlainLogits::kRows; ++r) {
         if (token < plain.visible_end[r]) score += simt::Exp2(logits[r] - plain.lse[r]);
       }
     }
+    Report(params, layer, token, found);
     if (token < params.past_length) {
       simt::Store(layer.partial_scores + item.kv_head * params.past_length + token, score);
     }

@@ -47,10 +47,10 @@ struct ScoreKernel {
       const ScoreItem item = ItemAt(params, index);
       StageRows(params, item);
       simt::SyncBlock();
-      const int64_t begin = int64_t{item.run} * params.run_tokens;
-      const int64_t end =
-          begin + params.run_tokens < params.token_count ? begin + params.run_tokens : params.token_count;
-      for (int64_t tile = begin; tile < end; tile += kTileTokens) ScoreTile(params, item, tile);
+      const int32_t begin = item.run * params.run_tokens;
+      const auto token_count = static_cast<int32_t>(params.token_count);
+      const int32_t end = begin + params.run_tokens < token_count ? begin + params.run_tokens : token_count;
+      for (int32_t tile = begin; tile < end; tile += kTileTokens) ScoreTile(params, item, tile);
       simt::SyncBlock();
     }
   }
@@ -73,34 +73,33 @@ struct ScoreKernel {
       shared.lse[row] = lse;
       shared.visible_end[row] = static_cast<int32_t>(visible_end);
     }
-    if (!is_finite) ReportFailure(params.failure, layer.order, 0, layer.layer, FailureKind::kNonFinite);
+    Report(params, layer, 0, {.non_finite = !is_finite});
   }
 
-  CHUNKKV_DEVICE static void ScoreTile(const Params& params, const ScoreItem& item, int64_t tile) {
+  CHUNKKV_DEVICE static void ScoreTile(const Params& params, const ScoreItem& item, int32_t tile) {
     const ScoreLayer& layer = params.layers[item.layer];
-    const int64_t of_warp = tile + simt::Warp() * 8 * kFragments;
+    const int32_t of_warp = tile + simt::Warp() * 8 * kFragments;
+    Findings found;
     typename Tile::Rows keys[kFragments];
     CHUNKKV_UNROLL for (int f = 0; f < kFragments; ++f) {
-      const int64_t token = of_warp + f * 8 + simt::Lane() / 4;
+      const int32_t token = of_warp + f * 8 + simt::Lane() / 4;
       const std::byte* row = nullptr;
       if (token < params.token_count) {
         row = RowAddress(layer.keys, token);
-        if (row == nullptr) {
-          ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
-        } else {
-          row += item.kv_head * layer.keys.head_stride_bytes;
-        }
+        found.bad_block = found.bad_block || row == nullptr;
+        if (row != nullptr) row += item.kv_head * layer.keys.head_stride_bytes;
       }
       keys[f].template LoadFrom<Key>(row, params.head_size);
     }
-    const int64_t first = of_warp + simt::Lane() % 4 * 2;  // token of this lane's products 0
+    const int32_t first = of_warp + simt::Lane() % 4 * 2;  // token of this lane's products 0
     float scales[kFragments * 2];
     if constexpr (kHasScales) {
       CHUNKKV_UNROLL for (int i = 0; i < kFragments * 2; ++i) {
-        const int64_t token = first + i / 2 * 8 + i % 2;
-        scales[i] = token < params.token_count ? KeyScale(params, layer, item.kv_head, token) : 1.0f;
+        const int32_t token = first + i / 2 * 8 + i % 2;
+        scales[i] = token < params.token_count ? KeyScale(layer, item.kv_head, token, found) : 1.0f;
       }
     }
+    Report(params, layer, tile, found);
     float sums[kFragments * 2] = {};
     float check = 0;
     if (params.softcap_log2e > 0) {
@@ -110,7 +109,7 @@ struct ScoreKernel {
     } else {
       AddRows<false, false>(params, first, keys, scales, sums, check);
     }
-    if (!(check == 0)) ReportFailure(params.failure, layer.order, tile, layer.layer, FailureKind::kNonFinite);
+    Report(params, layer, tile, {.non_finite = !(check == 0)});
     float* scores =
         layer.partial_scores + (int64_t{item.kv_head} * params.piece_count + item.piece) * params.past_length;
     StoreSums(params, of_warp, sums, scores);
@@ -118,7 +117,7 @@ struct ScoreKernel {
 
   // kInWindow: some tokens of the tile may be in the window or past the end, where not every row sees them.
   template <bool kHasCap, bool kInWindow>
-  CHUNKKV_DEVICE static void AddRows(const Params& params, int64_t first, const typename Tile::Rows (&keys)[kFragments],
+  CHUNKKV_DEVICE static void AddRows(const Params& params, int32_t first, const typename Tile::Rows (&keys)[kFragments],
                                      const float (&scales)[kFragments * 2], float (&sums)[kFragments * 2],
                                      float& check) {
     const Shared shared(params.piece_rows);
@@ -140,7 +139,7 @@ struct ScoreKernel {
           float product = products[i / 2][upper * 2 + i % 2];
           if constexpr (kHasScales) product *= scales[i];
           if constexpr (kInWindow) {
-            const int64_t token = first + i / 2 * 8 + i % 2;
+            const int32_t token = first + i / 2 * 8 + i % 2;
             product = token < params.past_length || token < visible_end ? product : 0;
           }
           sums[i] += simt::Exp2(LogitMinus<kHasCap>(params, product, lse, check));
@@ -151,7 +150,7 @@ struct ScoreKernel {
 
   // Adds the lanes' sums up, so that each holds what one of the warp's tokens has: half of the values go to the lane
   // that keeps them, three times.
-  CHUNKKV_DEVICE static void StoreSums(const Params& params, int64_t of_warp, float (&sums)[kFragments * 2],
+  CHUNKKV_DEVICE static void StoreSums(const Params& params, int32_t of_warp, float (&sums)[kFragments * 2],
                                        float* scores) {
     int kept = 0;  // of the values, the one that this lane ends with
     CHUNKKV_UNROLL for (int mask = 16, count = kFragments; count > 0; mask /= 2, count /= 2) {
@@ -165,7 +164,7 @@ struct ScoreKernel {
     }
     if constexpr (kFragments == 2) sums[0] += simt::ShuffleXor(sums[0], 4);
     const bool stores = kFragments == 4 || (simt::Lane() & 4) == 0;
-    const int64_t token = of_warp + kept / 2 * 8 + simt::Lane() % 4 * 2 + kept % 2;
+    const int32_t token = of_warp + kept / 2 * 8 + simt::Lane() % 4 * 2 + kept % 2;
     if (stores && token < params.past_length) simt::Store(scores + token, sums[0]);
   }
 };

@@ -84,12 +84,26 @@ struct ScoreParams {
   ScoreLayer layers[kScoreLayersPerLaunch];
 };
 
-// What the elements of a token's key are to be multiplied by; 1 where there are no scales. Reports a bad block id.
-CHUNKKV_DEVICE float KeyScale(const ScoreParams& params, const ScoreLayer& layer, int32_t kv_head, int64_t token) {
+// What a thread found wrong with a layer's inputs.
+struct Findings {
+  bool bad_block = false;
+  bool non_finite = false;
+};
+
+// By all lanes of the warp. `index` orders what is found in one layer.
+CHUNKKV_DEVICE void Report(const ScoreParams& params, const ScoreLayer& layer, int64_t index, const Findings& found) {
+  uint64_t word = kNoFailure;
+  if (found.non_finite) word = FailureWord(layer.order, index, layer.layer, FailureKind::kNonFinite);
+  if (found.bad_block) word = FailureWord(layer.order, index, layer.layer, FailureKind::kBadPosition);
+  ReportLeast(params.failure, word);
+}
+
+// What the elements of a token's key are to be multiplied by; 1 where there are no scales, or a bad block id.
+CHUNKKV_DEVICE float KeyScale(const ScoreLayer& layer, int32_t kv_head, int64_t token, Findings& found) {
   if (layer.key_scales.data == nullptr) return 1;
   const std::byte* scale = RowAddress(layer.key_scales, token);
   if (scale == nullptr) {
-    ReportFailure(params.failure, layer.order, token, layer.layer, FailureKind::kBadPosition);
+    found.bad_block = true;
     return 1;
   }
   return simt::Load(reinterpret_cast<const float*>(scale + kv_head * layer.key_scales.head_stride_bytes));
@@ -144,7 +158,7 @@ CHUNKKV_DEVICE float Tanh(float x) {
     return p * z * x + x;
   }
   const float e = simt::Exp2(magnitude * 2.885390082f);  // e^(2|x|); Inf gives 1
-  const float result = 1.0f - 2.0f / (e + 1.0f);
+  const float result = 1.0f - 2.0f * simt::Reciprocal(e + 1.0f);
   return x < 0 ? -result : result;
 }
 

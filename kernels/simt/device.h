@@ -156,6 +156,12 @@ CHUNKKV_DEVICE float Exp2(float x) {
   return result;
 }
 
+CHUNKKV_DEVICE float Reciprocal(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 CHUNKKV_DEVICE float Log2(float x) { return log2f(x); }
 
 CHUNKKV_DEVICE float ToFloat(F16 x) { return __half2float(internal::SameBits<__half>(x)); }

@@ -120,6 +120,11 @@ inline float Exp2(float x) {
   return result < 0x1p-126f ? 0.0f : result;
 }
 
+inline float Reciprocal(float x) {
+  const float result = 1.0f / x;
+  return std::fabs(result) < 0x1p-126f ? std::copysign(0.0f, result) : result;
+}
+
 inline float Log2(float x) { return std::log2(x); }
 
 inline float ToFloat(F16 x) { return F16ToFloat(x.bits); }

@@ -18,6 +18,7 @@
 //   Arithmetic    MulHigh(a, b)                         upper 64 bits of the product of two uint64
 //                 Max(a, b)                             the other one of a NaN
 //                 Exp2(x)                               2^x within two units in the last place; 0 below 2^-126
+//                 Reciprocal(x)                         1 / x within one unit in the last place; 0 below 2^-126
 //                 Log2(x)                               within 1e-7 absolutely, or two units in the last place
 //                 ToFloat(f16 or bf16) ToF16(x) ToBF16(x)  nearest, ties to even
 //                 BitCast<To>(v)                        the same bits

@@ -15,7 +15,7 @@ namespace chunkkv::testing {
 namespace {
 
 using cuda::FailureKind;
-using cuda::kNoFailure;
+
 
 constexpr int kThreads = 96;
 

@@ -9,6 +9,7 @@
 
 #include "chunkkv/kernels/status.h"
 #include "tests/unit/cuda/agreement.h"
+#include "tests/unit/kernels/agreement.h"
 #include "tests/unit/kernels/chunk_means.h"
 
 namespace chunkkv::testing {

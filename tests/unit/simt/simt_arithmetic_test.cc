@@ -41,6 +41,9 @@ struct MapKernel {
 struct Exp2Function {
   CHUNKKV_DEVICE float operator()(float x) const { return simt::Exp2(x); }
 };
+struct ReciprocalFunction {
+  CHUNKKV_DEVICE float operator()(float x) const { return simt::Reciprocal(x); }
+};
 struct Log2Function {
   CHUNKKV_DEVICE float operator()(float x) const { return simt::Log2(x); }
 };
@@ -104,6 +107,21 @@ TEST(SimtArithmeticTest, Exp2EndsAtZeroAndInf) {
   EXPECT_TRUE(std::isnan(results[7]));
   EXPECT_EQ(results[8], 1);
   EXPECT_EQ(results[9], 1);
+}
+
+TEST(SimtArithmeticTest, ReciprocalIsWithinOneUnit) {
+  std::mt19937 random(7);
+  std::vector<float> arguments = {1, 2, 3, -7, 0x1p125f, -0x1p-120f};
+  for (int i = 0; i < 2000; ++i) {
+    const int exponent = static_cast<int>(random() % 200) - 100;
+    arguments.push_back(std::ldexp(1.0f + static_cast<float>(random() % 1000) / 1000, exponent));
+  }
+  const std::vector<float> results = Map<ReciprocalFunction>(arguments);
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const double exact = 1.0 / arguments[i];
+    EXPECT_NEAR(results[i], exact, UnitAt(exact)) << arguments[i];
+  }
+  EXPECT_EQ(Map<ReciprocalFunction>({kInf, 0x1.8p126f}), (std::vector<float>{0, 0}));
 }
 
 TEST(SimtArithmeticTest, Log2IsWithinItsBound) {

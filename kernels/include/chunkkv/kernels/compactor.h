@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "chunkkv/kernels/digest_block.h"
+#include "chunkkv/kernels/failure_word.h"
 #include "chunkkv/kernels/plan.h"
 #include "chunkkv/kernels/tensor_view.h"
 
@@ -102,8 +103,6 @@ struct Batch {
   absl::Span<const DigestTask> digest = {};
 };
 
-inline constexpr uint64_t kNoFailure = ~uint64_t{0};  // in ExecutionContext::failure
-
 // Where a batch runs. On a CPU: `run_parallel(count, body)` calls body(i) for i in [0, count), on any threads, and
 // returns when all are done; null runs in the calling thread.
 // On a GPU: everything is enqueued on `stream`, and every address in a task (inputs, outputs, positions, workspace) is
@@ -114,7 +113,7 @@ struct ExecutionContext {
   std::function<void(size_t count, const std::function<void(size_t)>& body)> run_parallel;
   std::function<bool()> cancelled;
   void* stream = nullptr;  // cudaStream_t
-  // Pinned host memory that the device can write: where kernels leave the first failure for Wait. All ones: none.
+  // Pinned host memory that the device can write: where kernels leave the first failure for Wait. kNoFailure: none.
   uint64_t* failure = nullptr;
   // At most so many blocks of a kernel at a time, and with them multiprocessors, for an engine that shares the GPU; 0:
   // all.
