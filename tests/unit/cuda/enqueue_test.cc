@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "chunkkv/kernels/limits.h"
 #include "kernels/cuda/cuda_compactor.h"
 #include "tests/unit/cuda/forwarding_launcher.h"
 #include "tests/unit/kernels/allocation_count.h"
@@ -205,15 +206,15 @@ TEST(CudaEnqueueTest, RotatesAndScattersInThreeMore) {
   EXPECT_LE(started.launches, 8 + 3);
 }
 
-// 2^27 items a task.
+// A task has nearly 2^27 items, of 16 rows each.
 TEST(CudaEnqueueTest, CopiesOfMoreItemsThanALaunchCountsTakeSeveral) {
   RequestOptions options;
-  options.token_count = INT32_MAX;
+  options.token_count = kMaxTokenCount;
   const Request request(kLlama8b, options);
   std::vector<GatherTask> gather;
   for (const GatherTask& task : request.Compaction().gather) {
     gather.push_back(task);
-    gather.back().positions = absl::MakeConstSpan(task.positions.data(), INT32_MAX);
+    gather.back().positions = absl::MakeConstSpan(task.positions.data(), kMaxTokenCount);
   }
   int64_t items = 0;
   const auto compactor = cuda::MakeCompactor(MakeForwardingLauncher([&items](const LaunchSeen& launch) {
@@ -228,7 +229,7 @@ TEST(CudaEnqueueTest, CopiesOfMoreItemsThanALaunchCountsTakeSeveral) {
   batch.gather = gather;
   ASSERT_TRUE(compactor->Enqueue(request.plan(), batch, {}, context).ok());
   EXPECT_TRUE(compactor->Wait(context).ok());
-  EXPECT_EQ(items, static_cast<int64_t>(gather.size()) << 27);
+  EXPECT_EQ(items, static_cast<int64_t>(gather.size()) * ((kMaxTokenCount + 15) / 16));
 }
 
 TEST(CudaEnqueueTest, ScratchIsAHundredthOfTheKvAtMost) {
