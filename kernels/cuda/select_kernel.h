@@ -17,6 +17,7 @@ struct SelectKernel {
   static constexpr int kDigitBits = 11;
   static constexpr int kBins = 1 << kDigitBits;
   static constexpr int kWarps = kThreads / simt::kWarpSize;
+  static constexpr int kLoadsInFlight = 4;
   static constexpr int32_t kMostSharedKeys = 22528;  // with the rest 97 KB
   static size_t SharedBytes(const Params& params) {
     const int32_t keys = params.most_spans <= kMostSharedKeys ? params.most_spans : kMostSharedKeys;
@@ -77,11 +78,18 @@ struct SelectKernel {
       const Shared shared;
       for (int bin = simt::ThreadIndex(); bin < kBins; bin += kThreads) shared.histogram[bin] = 0;
       simt::SyncBlock();
-      for (int32_t span = simt::ThreadIndex(); span < group.spans.count; span += kThreads) {
-        const uint32_t key = KeyOf(group, span);
-        if ((key & known) != cut.key) continue;
-        const auto length = static_cast<uint32_t>(SpanEnd(group.spans, span) - SpanBegin(group.spans, span));
-        simt::AddShared(shared.histogram + (key >> shift & (kBins - 1)), length);
+      for (int32_t at = simt::ThreadIndex(); at < group.spans.count; at += kThreads * kLoadsInFlight) {
+        uint32_t keys[kLoadsInFlight];
+        CHUNKKV_UNROLL for (int i = 0; i < kLoadsInFlight; ++i) {
+          const int32_t span = at + i * kThreads;
+          keys[i] = span < group.spans.count ? KeyOf(group, span) : 0;
+        }
+        CHUNKKV_UNROLL for (int i = 0; i < kLoadsInFlight; ++i) {
+          const int32_t span = at + i * kThreads;
+          if (span >= group.spans.count || (keys[i] & known) != cut.key) continue;
+          const auto length = static_cast<uint32_t>(SpanEnd(group.spans, span) - SpanBegin(group.spans, span));
+          simt::AddShared(shared.histogram + (keys[i] >> shift & (kBins - 1)), length);
+        }
       }
       simt::SyncBlock();
       FindDigit(cut.room);
@@ -120,9 +128,11 @@ struct SelectKernel {
     uint64_t lengths = 0;
     for (int32_t i = 0; i < per_warp; i += simt::kWarpSize) lengths += LengthAt(group, cut, first + i);
     uint64_t before = SumOfWarpsBefore(InclusiveScanOfWarp(lengths), Shared().of_warps);
+    uint64_t next_length = LengthAt(group, cut, first);
     for (int32_t i = 0; i < per_warp; i += simt::kWarpSize) {
       const int32_t span = first + i;
-      const uint64_t length = LengthAt(group, cut, span);
+      const uint64_t length = next_length;
+      next_length = LengthAt(group, cut, span + simt::kWarpSize);  // on its way while this one is placed
       const uint64_t up_to = InclusiveScanOfWarp(length);
       const uint32_t begin = PlaceAfter(group, cut, before + up_to - length);
       const uint32_t end = PlaceAfter(group, cut, before + up_to);

@@ -156,8 +156,12 @@ TEST(TrafficTest, GatherReadsAndWritesEachSectorOfKeptRowsOnce) {
         EXPECT_EQ(loads.distinct, kept_bytes / kSectorBytes);
         EXPECT_EQ(traffic.Stores().requested, kept_bytes / kSectorBytes);
         EXPECT_EQ(traffic.Stores().distinct, kept_bytes / kSectorBytes);
-        // A warp moves 512 bytes at once; it also reads the positions of their rows, and ids of their blocks.
+        // A warp moves 512 bytes at once.
         EXPECT_LE(loads.requests, kept_bytes / 512 + 1);
+        // A block copies 32 KiB; it reads the position of each row once, and the id of its block.
+        const auto count = static_cast<int64_t>(positions.size());
+        const int64_t block_rows = (32 << 10) / (kept_bytes / count);
+        EXPECT_LE(traffic.Loads().requests - loads.requests, 2 * (count / 32 + (count + block_rows - 1) / block_rows));
       }
     }
   }
