@@ -29,8 +29,8 @@ struct DenominatorKernel {
   static size_t SharedBytes(const Params&) { return 2 * Keys::kBytes; }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
-    const int64_t count = ItemCount(params);
-    for (int64_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
+    const uint32_t count = ItemCount(params);
+    for (uint32_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
       FindDenominators(params, ItemAt(params, index));
     }
   }

@@ -19,8 +19,8 @@ struct PartScoreKernel {
   }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
-    const int64_t count = ItemCount(params);
-    for (int64_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
+    const uint32_t count = ItemCount(params);
+    for (uint32_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
       const ScoreItem item = ItemAt(params, index);
       const ScoreLayer& layer = params.layers[item.layer];
       auto* lse = reinterpret_cast<float*>(simt::SharedMemory());

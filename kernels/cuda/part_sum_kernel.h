@@ -32,8 +32,8 @@ struct PartSumKernel {
   static size_t SharedBytes(const Params&) { return std::max(kStages * Keys::kBytes, Queries::Bytes(kPieceRows)); }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
-    const int64_t count = ItemCount(params);
-    for (int64_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
+    const uint32_t count = ItemCount(params);
+    for (uint32_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
       SumParts(params, ItemAt(params, index));
     }
   }

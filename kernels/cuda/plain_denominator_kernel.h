@@ -16,8 +16,8 @@ struct PlainDenominatorKernel {
   static size_t SharedBytes(const Params& params) { return OfLogits(params) + kRows * kWarps * sizeof(MaxSum); }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
-    const int64_t count = ItemCount(params);
-    for (int64_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
+    const uint32_t count = ItemCount(params);
+    for (uint32_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
       const ScoreItem item = ItemAt(params, index);
       for (int32_t row = 0; row < RowCount(params); row += kRows) FindDenominators(params, item, row);
     }

@@ -14,8 +14,8 @@ struct PlainScoreKernel {
   static size_t SharedBytes(const Params& params) { return PlainLogits::SharedBytes(params.head_size); }
 
   CHUNKKV_DEVICE static void Run(const Params& params) {
-    const int64_t count = ItemCount(params);
-    for (int64_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
+    const uint32_t count = ItemCount(params);
+    for (uint32_t index = simt::BlockIndex(); index < count; index += simt::BlockCount()) {
       const ScoreItem item = ItemAt(params, index);
       ScoreToken(params, item, int64_t{item.run} * params.run_tokens + simt::ThreadIndex());
     }

@@ -116,19 +116,24 @@ struct ScoreItem {
   int32_t piece;
 };
 
-CHUNKKV_DEVICE int64_t ItemCount(const ScoreParams& params) {
-  return int64_t{params.layer_count} * params.kv_head_count * params.run_count * params.piece_count;
+// Of a launch, below 2^31.
+CHUNKKV_DEVICE uint32_t ItemCount(const ScoreParams& params) {
+  return static_cast<uint32_t>(params.layer_count * params.kv_head_count * params.run_count * params.piece_count);
 }
 
 // Pieces of one run follow each other, so that its keys are still in the cache.
-CHUNKKV_DEVICE ScoreItem ItemAt(const ScoreParams& params, int64_t index) {
+CHUNKKV_DEVICE ScoreItem ItemAt(const ScoreParams& params, uint32_t index) {
+  const auto divide = [&index](int32_t divisor) {
+    const uint32_t quotient = index / static_cast<uint32_t>(divisor);
+    const auto remainder = static_cast<int32_t>(index - quotient * static_cast<uint32_t>(divisor));
+    index = quotient;
+    return remainder;
+  };
   ScoreItem item;
-  item.piece = static_cast<int32_t>(index % params.piece_count);
-  index /= params.piece_count;
-  item.run = static_cast<int32_t>(index % params.run_count);
-  index /= params.run_count;
-  item.kv_head = static_cast<int32_t>(index % params.kv_head_count);
-  item.layer = static_cast<int32_t>(index / params.kv_head_count);
+  item.piece = divide(params.piece_count);
+  item.run = divide(params.run_count);
+  item.kv_head = divide(params.kv_head_count);
+  item.layer = static_cast<int32_t>(index);
   return item;
 }
 
@@ -145,21 +150,19 @@ CHUNKKV_DEVICE int64_t VisibleEnd(const ScoreParams& params, int32_t row) {
   return params.token_count - params.window_length + row / params.heads_per_kv + 1;
 }
 
-// tanh within two units in the last place. Source: Cephes, tanhf.
+// tanh within two units in the last place, without a branch: lanes differ. Source: Cephes, tanhf.
 CHUNKKV_DEVICE float Tanh(float x) {
   const float magnitude = x < 0 ? -x : x;
-  if (magnitude < 0.625f) {
-    const float z = x * x;
-    float p = -5.70498872745e-3f;
-    p = p * z + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
-    return p * z * x + x;
-  }
+  const float z = x * x;
+  float p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const float near_zero = p * z * x + x;
   const float e = simt::Exp2(magnitude * 2.885390082f);  // e^(2|x|); Inf gives 1
-  const float result = 1.0f - 2.0f * simt::Reciprocal(e + 1.0f);
-  return x < 0 ? -result : result;
+  const float far = 1.0f - 2.0f * simt::Reciprocal(e + 1.0f);
+  return magnitude < 0.625f ? near_zero : x < 0 ? -far : far;
 }
 
 // A logit as a power of two. `check` stays 0 while every logit is finite and is NaN ever after.

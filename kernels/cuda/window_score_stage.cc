@@ -245,7 +245,7 @@ class LayerScorer {
     params_.run_count = static_cast<int32_t>(uses_parts_ ? shape_.part_runs : shape_.runs);
     params_.parts = shape_.parts;
     params_.run_parts = static_cast<int32_t>(shape_.run_parts);
-    absl::Status status = stage_.Run(ItemCount(), [&](const LaunchShape& shape) {
+    absl::Status status = RunItems([&](const LaunchShape& shape) {
       return uses_parts_ ? stage_.launcher.SumParts(variant_, params_, shape)
                          : stage_.launcher.FindDenominators(variant_, params_, shape);
     });
@@ -271,8 +271,7 @@ class LayerScorer {
     params_.piece_count = 1;
     params_.run_parts = kScoredParts;
     params_.run_count = static_cast<int32_t>(Blocks(params_.parts.past_count, kScoredParts));
-    return stage_.Run(ItemCount(),
-                      [&](const LaunchShape& shape) { return stage_.launcher.ScoreParts(params_, shape); });
+    return RunItems([&](const LaunchShape& shape) { return stage_.launcher.ScoreParts(params_, shape); });
   }
 
   absl::Status StartScores() {
@@ -292,8 +291,7 @@ class LayerScorer {
         SetRuns(ScoreTileTokens(variant_.steps), tiles);
       }
     }
-    return stage_.Run(ItemCount(),
-                      [&](const LaunchShape& shape) { return stage_.launcher.Score(variant_, params_, shape); });
+    return RunItems([&](const LaunchShape& shape) { return stage_.launcher.Score(variant_, params_, shape); });
   }
 
   void SetRuns(int64_t tile_tokens, int64_t tiles) {
@@ -309,6 +307,13 @@ class LayerScorer {
                         params_.kv_head_count * params_.piece_count, tasks_[i].layer, OrderOf(i)};
     }
     return AddScores(plan_, sums, stage_);
+  }
+
+  // Kernels count items in 31 bits: only more KV than any GPU holds has more.
+  template <typename Start>
+  absl::Status RunItems(Start start) const {
+    if (ItemCount() > INT32_MAX) return Unimplemented("TOO_LARGE", "keys are too many for one launch");
+    return stage_.Run(ItemCount(), start);
   }
 
   int64_t ItemCount() const {
