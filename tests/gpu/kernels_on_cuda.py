@@ -102,6 +102,8 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--device", default="cuda:0")
     device = options.parse_args().device
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit(f"{device}: PyTorch sees no GPU")
     devices = {"whole": kernels.Device(), "capped": kernels.Device(max_sm_count=8)}
     failures = 0
 

@@ -76,6 +76,9 @@ for name in "${names[@]}"; do
 done
 find "$out/bin" "$out/lib" -type f -exec strip --strip-unneeded {} +
 
+[[ -e client/python/chunkkv/v1/__init__.py ]] ||
+  echo "package.sh: no client/python/chunkkv/v1, which pip install -e client/python generates: there, the step" \
+    "workers will be skipped" >&2
 cp tests/gpu/run.sh "$out/"
 (find tests/bench/gpu -name '*.py' -not -name 'test_*' -not -name conftest.py
  ls tests/gpu/kernels_on_cuda.py tests/quality/needle/__init__.py tests/quality/needle/svg.py
