@@ -33,6 +33,7 @@ struct ScoreVariant {
   DType dtype = DType::kF32;      // of queries
   DType key_dtype = DType::kF32;  // the same, or fp8
   int32_t steps = 0;              // 0: element by element
+  bool has_cap = false;           // logits have a soft cap
   bool operator==(const ScoreVariant&) const = default;
 };
 

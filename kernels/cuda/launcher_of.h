@@ -95,8 +95,9 @@ class LauncherOf final : public Launcher {
   }
   absl::Status Score(ScoreVariant variant, const ScoreParams& params, const LaunchShape& shape) const override {
     if (variant.steps == 0) return place_.template Launch<PlainScoreKernel>(params, shape);
-    return WithTensorCores<ScoreKernel>(
-        variant, [&]<typename Kernel>() { return place_.template Launch<Kernel>(params, shape); });
+    const auto launch = [&]<typename Kernel>() { return place_.template Launch<Kernel>(params, shape); };
+    if (variant.has_cap) return WithTensorCores<CappedScoreKernel>(variant, launch);
+    return WithTensorCores<UncappedScoreKernel>(variant, launch);
   }
   absl::Status SumParts(ScoreVariant variant, const ScoreParams& params, const LaunchShape& shape) const override {
     return WithSteps<PartSumKernel>(variant,

@@ -11,8 +11,8 @@ namespace chunkkv::cuda {
 // memory. A lane's products are of few tokens and all rows: sums over rows stay in registers, and are added up over
 // lanes once a tile.
 // kSteps: steps of 32 dimensions; head_size <= 32 * kSteps, a multiple of 8; all addresses and strides of 16 bytes.
-// Keys are stored as Key: Element, or fp8 with scales, aligned to 8 bytes then.
-template <typename Element, int kSteps, typename Key = Element>
+// Keys are stored as Key: Element, or fp8 with scales, aligned to 8 bytes then. kHasCap: logits have a soft cap.
+template <typename Element, int kSteps, typename Key, bool kHasCap>
 struct ScoreKernel {
   using Params = ScoreParams;
   using Tile = MmaTile<Element, kSteps>;
@@ -20,7 +20,7 @@ struct ScoreKernel {
   static constexpr bool kHasScales = !std::is_same_v<Element, Key>;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = kWarps * simt::kWarpSize;
-  static constexpr int kMinBlocksPerSm = kSteps <= 4 && !kHasScales ? 4 : 3;
+  static constexpr int kMinBlocksPerSm = kSteps <= 4 && !kHasScales && !kHasCap ? 4 : 3;
   static constexpr int kFragments = 2 * FragmentsOf(kSteps);  // of 8 tokens, that a warp holds at once
   static constexpr int kTileTokens = ScoreTileTokens(kSteps);
   static constexpr int kRowsAtOnce = Queries::kRowsAtOnce;
@@ -102,12 +102,10 @@ struct ScoreKernel {
     Report(params, layer, tile, found);
     float sums[kFragments * 2] = {};
     float check = 0;
-    if (params.softcap_log2e > 0) {
-      AddRows<true, true>(params, first, keys, scales, sums, check);
-    } else if (tile + kTileTokens > params.past_length) {
-      AddRows<false, true>(params, first, keys, scales, sums, check);
+    if (tile + kTileTokens > params.past_length) {
+      AddRows<true>(params, first, keys, scales, sums, check);
     } else {
-      AddRows<false, false>(params, first, keys, scales, sums, check);
+      AddRows<false>(params, first, keys, scales, sums, check);
     }
     Report(params, layer, tile, {.non_finite = !(check == 0)});
     float* scores =
@@ -116,7 +114,7 @@ struct ScoreKernel {
   }
 
   // kInWindow: some tokens of the tile may be in the window or past the end, where not every row sees them.
-  template <bool kHasCap, bool kInWindow>
+  template <bool kInWindow>
   CHUNKKV_DEVICE static void AddRows(const Params& params, int32_t first, const typename Tile::Rows (&keys)[kFragments],
                                      const float (&scales)[kFragments * 2], float (&sums)[kFragments * 2],
                                      float& check) {
@@ -168,6 +166,11 @@ struct ScoreKernel {
     if (stores && token < params.past_length) simt::Store(scores + token, sums[0]);
   }
 };
+
+template <typename Element, int kSteps, typename Key>
+using UncappedScoreKernel = ScoreKernel<Element, kSteps, Key, false>;
+template <typename Element, int kSteps, typename Key>
+using CappedScoreKernel = ScoreKernel<Element, kSteps, Key, true>;
 
 }  // namespace chunkkv::cuda
 

@@ -140,7 +140,7 @@ ScoreVariant VariantOf(const ScoreTask& task, const AttentionShape& layer) {
   if (!fits) return {};
   int32_t steps = static_cast<int32_t>(Blocks(layer.key_head_size, 32));
   if (is_fp8) steps = steps <= 4 ? 4 : 8;  // what there are kernels for
-  return {task.queries.dtype, layer.dtype, steps};
+  return {task.queries.dtype, layer.dtype, steps, layer.softcap > 0};
 }
 
 bool HaveOneShape(const Plan& plan, const ScoreTask& a, const ScoreTask& b) {
