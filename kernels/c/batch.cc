@@ -49,6 +49,7 @@ absl::Status OwnedBatch::ReadScore(const Plan& plan, absl::string_view name, con
   ScoreTask task;
   task.layer = from.layer;
   task.token_scores = from.token_scores;
+  task.allows_chunk_means = from.allows_chunk_means != 0;
   absl::Status status;
   switch (plan.source) {
     case ScoreSource::kNone:

@@ -44,6 +44,7 @@ absl::Status GetInfo(const chunkkv_plan* plan, chunkkv_plan_info* info) {
   to.group_count = static_cast<int32_t>(from.groups.size());
   to.needs_scores = from.NeedsScores() ? 1 : 0;
   to.budget_change = FlagsOf(from.budget_change);
+  to.allows_chunk_means = AllowsChunkMeans(from) ? 1 : 0;
   return WriteStruct(to, "info", info);
 }
 

@@ -23,11 +23,6 @@ size_t UploadWords(absl::Span<const RotateTask> tasks) {
   return words;
 }
 
-bool IsAligned(const RotateTask& task) {
-  const auto addresses = reinterpret_cast<uintptr_t>(task.source.data) | reinterpret_cast<uintptr_t>(task.destination);
-  return addresses % DTypeSize(task.source.dtype) == 0;
-}
-
 absl::Status StartTasks(absl::Span<const RotateTask> tasks, Scratch scratch, const Stage& stage) {
   Uploader uploader(stage, scratch.Take<uint32_t>(UploadWords(tasks)));
   RotateRowsParams params;
@@ -36,7 +31,6 @@ absl::Status StartTasks(absl::Span<const RotateTask> tasks, Scratch scratch, con
   const double* inv_freq = nullptr;
   for (size_t i = 0; i < tasks.size(); ++i) {
     const RotateTask& task = tasks[i];
-    if (!IsAligned(task)) return Unimplemented("MISALIGNED", "rows to rotate are not aligned to their elements");
     const RopeShape& rope = *task.rope;
     if (!SharesRope(tasks, i)) inv_freq = uploader.Add(rope.inv_freq.data(), rope.inv_freq.size());
     params.tasks[i] = {task.source.data,

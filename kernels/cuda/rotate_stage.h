@@ -11,7 +11,7 @@
 
 namespace chunkkv::cuda {
 
-// Starts the batch's rotate tasks. Errors: UNIMPLEMENTED MISALIGNED; those of launches.
+// Starts the batch's rotate tasks. Errors: those of launches.
 absl::Status StartRotates(absl::Span<const RotateTask> tasks, Scratch scratch, const Stage& stage);
 size_t RotateScratchBytes(absl::Span<const RotateTask> tasks);
 

@@ -12,7 +12,7 @@
 namespace chunkkv::cuda {
 
 // Starts the batch's score tasks: consecutive tasks of one shape together, as many as the scratch holds.
-// Errors: UNIMPLEMENTED SCORING_HEAD_SIZE, MISALIGNED; those of launches.
+// Errors: UNIMPLEMENTED SCORING_HEAD_SIZE, TOO_LARGE; those of launches.
 absl::Status StartScores(const Plan& plan, absl::Span<const ScoreTask> tasks, Scratch scratch, const Stage& stage);
 
 // At most half a hundredth of the KV of all layers, where that holds one layer's arrays.

@@ -152,19 +152,7 @@ bool HaveOneShape(const Plan& plan, const ScoreTask& a, const ScoreTask& b) {
          a.allows_chunk_means == b.allows_chunk_means && VariantOf(a, x) == VariantOf(b, y);
 }
 
-absl::Status CheckAddresses(const ScoreTask& task, const AttentionShape& layer) {
-  const auto element = static_cast<int64_t>(DTypeSize(layer.dtype));
-  const RowsView& keys = task.keys;
-  const RowsView& scales = task.key_scales;
-  if (!IsAligned(scales.data, sizeof(float)) || scales.token_stride_bytes % sizeof(float) != 0 ||
-      scales.head_stride_bytes % sizeof(float) != 0 || scales.block_stride_bytes % sizeof(float) != 0 ||
-      !IsAligned(keys.data, element) || keys.token_stride_bytes % element != 0 ||
-      keys.head_stride_bytes % element != 0 || keys.block_stride_bytes % element != 0 ||
-      !IsAligned(task.queries.data, static_cast<int64_t>(DTypeSize(task.queries.dtype)))) {
-    return Unimplemented("MISALIGNED", absl::StrCat("layer ", task.layer,
-                                                    ": keys, scales or queries are not aligned to their "
-                                                    "elements"));
-  }
+absl::Status CheckHeadSize(const ScoreTask& task, const AttentionShape& layer) {
   if (layer.key_head_size > kMostHeadSize) {
     return Unimplemented("SCORING_HEAD_SIZE", absl::StrCat("layer ", task.layer, ": heads of ", layer.key_head_size,
                                                            " are not scored on a GPU, at most ", kMostHeadSize));
@@ -337,7 +325,7 @@ class LayerScorer {
 absl::Status StartWindowScores(const Plan& plan, absl::Span<const ScoreTask> tasks, Scratch scratch,
                                const Stage& stage) {
   for (const ScoreTask& task : tasks) {
-    if (absl::Status status = CheckAddresses(task, plan.layers[task.layer]); !status.ok()) return status;
+    if (absl::Status status = CheckHeadSize(task, plan.layers[task.layer]); !status.ok()) return status;
   }
   for (size_t begin = 0; begin < tasks.size();) {
     const auto most = static_cast<size_t>(LayersAtOnce(plan, tasks[begin]));

@@ -68,6 +68,26 @@ def test_sum_lets_all_layers_of_a_group_choose():
     assert alone.positions[0].tolist() == whole.positions[0].tolist()
 
 
+def test_means_over_chunks_are_for_plans_that_add_up_whole_chunks():
+    k, _, queries = cache(TOKENS, window=WINDOW)[0]
+
+    def plan_of(**options):
+        spec = chunkkv.CompactionSpec(policy="chunk_kv", keep_ratio=0.3, window_length=WINDOW, **options)
+        return kernels.plan(spec, TOKENS, [run_of(k, k)], score_source="query_window")
+
+    plan = plan_of()
+    assert plan.allows_chunk_means
+    means = kernels.score(plan, 0, k=k, queries=queries, chunk_means=True)
+    chosen = kernels.select(plan, 0, [means]).positions
+    exact = kernels.select(plan, 0, [kernels.score(plan, 0, k=k, queries=queries)]).positions
+    assert chosen.tolist() == exact.tolist()
+    for options in ({"pool": 3}, {"chunk_reduce": "max"}):
+        assert not plan_of(**options).allows_chunk_means
+        with pytest.raises(chunkkv.InvalidArgument) as caught:
+            kernels.score(plan_of(**options), 0, k=k, queries=queries, chunk_means=True)
+        assert caught.value.reason == "BAD_TASK"
+
+
 @pytest.mark.parametrize("block_tokens", [1, 7, 16, 128])
 @pytest.mark.parametrize("of_torch", [False, True])
 def test_pages_and_strides_give_what_dense_rows_give(block_tokens, of_torch):

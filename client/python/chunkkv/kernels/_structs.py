@@ -60,7 +60,7 @@ class PlanInfo(Struct):
     _fields_ = [("struct_size", c.c_uint64), ("token_count", c.c_int64), ("window_length", c.c_int64),
                 ("past_length", c.c_int64), ("sink_tokens", c.c_int64), ("budget", c.c_int64),
                 ("layer_count", c.c_int32), ("group_count", c.c_int32), ("needs_scores", c.c_int32),
-                ("budget_change", c.c_int32)]
+                ("budget_change", c.c_int32), ("allows_chunk_means", c.c_int32), ("reserved", c.c_int32)]
 
 
 class Rows(Struct):
@@ -80,7 +80,7 @@ class ScoreTask(Struct):
     _fields_ = [("struct_size", c.c_uint64), ("keys", c.POINTER(Rows)), ("queries", c.POINTER(Dense)),
                 ("lse", c.c_void_p), ("attention", c.POINTER(Dense)), ("token_scores_in", c.POINTER(Dense)),
                 ("key_scales", c.POINTER(Rows)), ("token_scores", c.c_void_p), ("token_score_count", c.c_int64),
-                ("layer", c.c_int32), ("reserved", c.c_int32)]
+                ("layer", c.c_int32), ("allows_chunk_means", c.c_int32)]
 
 
 class SelectTask(Struct):

@@ -152,7 +152,8 @@ class _Request:
 
     def _score_tasks(self) -> list[Any]:
         return [tasks.score(self._plan, index, self._layers[index], scores, self._place, self._keep,
-                            getattr(self._layers[index], "dtype", None)) for index, scores in self._scores.items()]
+                            getattr(self._layers[index], "dtype", None), self._plan.allows_chunk_means)
+                for index, scores in self._scores.items()]
 
     def _allocate_lists(self, budget: int) -> None:
         self._chosen_by = [[index for index in range(group.first_layer, group.first_layer + group.layer_count)

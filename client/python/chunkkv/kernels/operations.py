@@ -38,12 +38,15 @@ class _ScoreInputs:
 
 
 def score(plan: Plan, layer: int, *, k: _rows.Rows = None, queries: Any = None, lse: Any = None, attention: Any = None,
-          token_scores: Any = None, k_scale: _rows.Rows = None, dtype: str | None = None, on: Device = Device()) -> Any:
+          token_scores: Any = None, k_scale: _rows.Rows = None, dtype: str | None = None, chunk_means: bool = False,
+          on: Device = Device()) -> Any:
     """Token scores of a scored layer: float32 [P].
 
     By the plan's score source: k [L, Hkv, D] and queries [>= w, H, D] of the last tokens, RoPE applied, with lse
     [>= w, H] where the plan has it, and k_scale float32 [L, Hkv, 1] where k is fp8; or attention [H, >= w, L]; or
-    token_scores [P]. dtype: what raw bits (uint16, uint8) of k, queries and attention are.
+    token_scores [P]. dtype: what raw bits (uint16, uint8) of k, queries and attention are. chunk_means, where
+    plan.allows_chunk_means: a score may be the mean over tokens of its chunk around it; the same chunks are chosen, and
+    without lse a GPU may read the keys once instead of twice.
 
     Errors: InvalidArgument (NON_FINITE_INPUT, NEGATIVE_SCORES, BAD_TASK, BAD_SHAPE, ...); Unimplemented (SCORING_FP8).
     """
@@ -51,7 +54,7 @@ def score(plan: Plan, layer: int, *, k: _rows.Rows = None, queries: Any = None, 
     out = place.zeros((plan.past_length,), "float32")
     keep: list[Any] = []
     inputs = _ScoreInputs(k, queries, lse, attention, token_scores, k_scale)
-    task = tasks.score(plan, layer, inputs, out, place, keep, dtype)
+    task = tasks.score(plan, layer, inputs, out, place, keep, dtype, chunk_means)
     device.run([task], plan.handle, place, on)
     return out
 

@@ -21,7 +21,8 @@ class Plan:
 
     token_count: L. window_length: w, as asked. past_length: P = max(0, L - w), the length of a list of token scores.
     budget: B, the kept tokens of each group. budget_changes: what made B differ from the request. groups: each has one
-    list of B kept positions. needs_scores: the policy chooses by token scores.
+    list of B kept positions. needs_scores: the policy chooses by token scores. allows_chunk_means: it does so by sums
+    over whole chunks alone (see score).
     """
 
     def __init__(self, handle: int):
@@ -36,6 +37,7 @@ class Plan:
         self.budget: int = info.budget
         self.layer_count: int = info.layer_count
         self.needs_scores = bool(info.needs_scores)
+        self.allows_chunk_means = bool(info.allows_chunk_means)
         self.budget_changes = tuple(name for bit, name in enumerate(_structs.BUDGET_CHANGES)
                                     if info.budget_change >> bit & 1)
         self.groups = tuple(self._group(index) for index in range(info.group_count))

@@ -19,10 +19,10 @@ _FP8 = (_memory.DTYPES["f8_e4m3"], _memory.DTYPES["f8_e5m2"])
 
 
 def score(plan: Plan, layer: int, inputs: Any, token_scores: Any, place: _memory.Place, keep: Keep,
-          dtype: str | None) -> _structs.ScoreTask:
+          dtype: str | None, chunk_means: bool) -> _structs.ScoreTask:
     """inputs: has k, k_scale, queries, lse, attention and token_scores, of which one source is read."""
     task = _structs.ScoreTask(layer=layer, token_scores=_memory.address(token_scores),
-                              token_score_count=len(token_scores))
+                              token_score_count=len(token_scores), allows_chunk_means=chunk_means)
     window = min(plan.window_length, plan.token_count)
     if inputs.queries is not None:
         task.keys = ctypes.pointer(_rows.view(inputs.k, place, dtype, "k", keep))

@@ -157,8 +157,10 @@ typedef struct chunkkv_plan_info {
   int64_t budget; /* B; 0 for external, whose lists decide */
   int32_t layer_count;
   int32_t group_count;
-  int32_t needs_scores;  /* 1: the policy chooses by token scores, and a source gives them */
-  int32_t budget_change; /* what made B differ from the request: CHUNKKV_RAISED_TO_WINDOW, ... */
+  int32_t needs_scores;       /* 1: the policy chooses by token scores, and a source gives them */
+  int32_t budget_change;      /* what made B differ from the request: CHUNKKV_RAISED_TO_WINDOW, ... */
+  int32_t allows_chunk_means; /* 1: score tasks may */
+  int32_t reserved;
 } chunkkv_plan_info;
 
 typedef struct chunkkv_plan chunkkv_plan;
@@ -224,7 +226,10 @@ typedef struct chunkkv_score_task {
   float* token_scores;                  /* out: [P] */
   int64_t token_score_count;            /* P */
   int32_t layer;
-  int32_t reserved;
+  /* 1, where the plan allows it (sums over whole chunks decide: SUM or MEAN, no pooling): token_scores may hold means
+   * over parts of chunks. The same chunks are chosen, and retained_mass counts the share of a chunk that the budget
+   * cuts. Without LSE a GPU may then read the keys once instead of twice. */
+  int32_t allows_chunk_means;
 } chunkkv_score_task;
 
 /* Kept positions of one group. */
