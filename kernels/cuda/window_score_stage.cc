@@ -47,8 +47,8 @@ Parts PartsOf(const Plan& plan) {
   return parts;
 }
 
-// Whether sums of parts may stand for the scores of tokens, and are less to move (written, and read again) than the
-// keys, which a second pass reads.
+// Whether sums of parts may stand for the scores of tokens: they are less to move (written, and read again) than the
+// keys, which a second pass reads, and a layer's are no more than scratch may be.
 bool MayUseParts(const Plan& plan, const ScoreTask& task) {
   const AttentionShape& layer = plan.layers[task.layer];
   if (!task.allows_chunk_means || !AllowsChunkMeans(plan) || plan.has_lse || !plan.chunk_starts.empty() ||
@@ -57,8 +57,10 @@ bool MayUseParts(const Plan& plan, const ScoreTask& task) {
   }
   const int64_t rows = layer.query_head_count / layer.kv_head_count * std::min(plan.window_length, plan.token_count);
   const int64_t key_bytes = layer.key_head_size * static_cast<int64_t>(DTypeSize(layer.dtype));
-  return rows <= PartScoreKernel::kMostRows &&
-         2 * rows * static_cast<int64_t>(sizeof(float)) < PartsOf(plan).part_length * key_bytes;
+  const Parts parts = PartsOf(plan);
+  const int64_t sum_bytes = rows * static_cast<int64_t>(sizeof(float));  // of a part and KV head
+  return rows <= PartScoreKernel::kMostRows && 2 * sum_bytes < parts.part_length * key_bytes &&
+         static_cast<double>(layer.kv_head_count * parts.past_count * sum_bytes) <= kScratchShare * KvBytes(plan);
 }
 
 // Sizes of one layer's work that do not depend on addresses.

@@ -16,7 +16,6 @@ namespace {
 
 using cuda::FailureKind;
 
-
 constexpr int kThreads = 96;
 
 // What `failure` holds after a block has reported a word a thread.

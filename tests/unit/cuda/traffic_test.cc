@@ -239,6 +239,7 @@ TEST(TrafficTest, SumsOfPartsReadEachSectorOfKeysOnceAndWriteEachOfTheirsOnce) {
     SCOPED_TRACE(head_size);
     RequestShape shape;
     shape.head_size = head_size;
+    shape.layer_count = 4;
     shape.allows_chunk_means = true;
     const Request request(shape);
     EmulatedDevice device(1, /*counts_traffic=*/true);
@@ -247,7 +248,7 @@ TEST(TrafficTest, SumsOfPartsReadEachSectorOfKeysOnceAndWriteEachOfTheirsOnce) {
     EXPECT_EQ(device.TrafficOf("Score").Loads().requested, 0);
     // f32 of each part and row that shares a KV head, and little else: maxima and sums of runs.
     const int64_t parts = (request.plan.past_length + 9) / 10;
-    const int64_t sum_bytes = 2 * parts * 2 * shape.window_length * int64_t{sizeof(float)};
+    const int64_t sum_bytes = shape.layer_count * 2 * parts * 2 * shape.window_length * int64_t{sizeof(float)};
     const auto stored = static_cast<double>(device.TrafficOf("SumParts").Stores().requested * kSectorBytes);
     EXPECT_LE(stored / static_cast<double>(sum_bytes), 1.1);
   }

@@ -16,7 +16,7 @@ PromptOptions OptionsOf(uint32_t n) {
   constexpr int32_t kHeadSizes[] = {64, 80, 128, 256};
   PromptOptions options;
   options.token_count = 90 + 37 * n;
-  options.layer_count = 2;
+  options.layer_count = 6;  // so that a GPU may hold one layer's sums
   options.key_head_size = kHeadSizes[n % 4];
   options.dtype = n % 3 == 0 ? DType::kF16 : DType::kBF16;
   options.layout = n % 2 == 0 ? RowLayout::kTokenMajor : RowLayout::kPaged;
@@ -34,6 +34,7 @@ TEST_P(CompactorChunkMeans, ChooseWhatTokenScoresChoose) {
     spec.policy = Policy::kChunkKv;
     spec.keep_ratio = 0.4;
     spec.window_length = options.window_length;
+    spec.reuse_group = 6;
     spec.chunk_reduce = n % 2 == 0 ? ChunkReduce::kSum : ChunkReduce::kMean;
     spec.chunk_length = 7 + 4 * static_cast<int32_t>(n);
     spec.sink_tokens = static_cast<int32_t>(n) % 3;
