@@ -1,6 +1,7 @@
 #ifndef CHUNKKV_KERNELS_CUDA_CURRENT_DEVICE_H_
 #define CHUNKKV_KERNELS_CUDA_CURRENT_DEVICE_H_
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include "absl/status/status.h"
@@ -8,7 +9,9 @@
 
 namespace chunkkv::cuda {
 
-// Makes `device` the calling thread's current one for the object's life: the caller's choice is the caller's.
+// Makes `device` the calling thread's current one for the object's life: the caller's choice is the caller's. A device
+// that nobody has used yet stays unused: to go back to it would make its context (device 0, of a thread that never
+// chose one).
 class CurrentDevice {
  public:
   explicit CurrentDevice(int device) {
@@ -19,7 +22,7 @@ class CurrentDevice {
     }
   }
   ~CurrentDevice() {
-    if (is_changed_) cudaSetDevice(before_);
+    if (is_changed_ && HasContext(before_)) cudaSetDevice(before_);
   }
   CurrentDevice(const CurrentDevice&) = delete;
   CurrentDevice& operator=(const CurrentDevice&) = delete;
@@ -27,6 +30,22 @@ class CurrentDevice {
   absl::Status status() const { return CudaStatus(error_); }
 
  private:
+  // Asked of the driver by name: nothing here is linked with it.
+  static bool HasContext(int device) {
+    static const auto get_state = [] {
+      void* function = nullptr;
+      cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+      constexpr unsigned kSinceVersion = 7000;
+      cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &function, kSinceVersion, cudaEnableDefault,
+                                       &found);
+      return reinterpret_cast<CUresult (*)(CUdevice, unsigned*, int*)>(found == cudaDriverEntryPointSuccess ? function
+                                                                                                            : nullptr);
+    }();
+    unsigned flags = 0;
+    int is_active = 0;
+    return get_state == nullptr || (get_state(device, &flags, &is_active) == CUDA_SUCCESS && is_active != 0);
+  }
+
   cudaError_t error_ = cudaSuccess;
   int before_ = 0;
   bool is_changed_ = false;

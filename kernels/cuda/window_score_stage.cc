@@ -60,7 +60,8 @@ bool MayUseParts(const Plan& plan, const ScoreTask& task) {
   const Parts parts = PartsOf(plan);
   const int64_t sum_bytes = rows * static_cast<int64_t>(sizeof(float));  // of a part and KV head
   return rows <= PartScoreKernel::kMostRows && 2 * sum_bytes < parts.part_length * key_bytes &&
-         static_cast<double>(layer.kv_head_count * parts.past_count * sum_bytes) <= kScratchShare * KvBytes(plan);
+         static_cast<double>(int64_t{layer.kv_head_count} * parts.past_count * sum_bytes) <=
+             kScratchShare * KvBytes(plan);
 }
 
 // Sizes of one layer's work that do not depend on addresses.
