@@ -1,0 +1,45 @@
+// One message of the local socket: 40 bytes, with at most one descriptor beside them. Used by clients too.
+#ifndef CHUNKKV_SERVICE_TRANSFER_REGION_LOCAL_MESSAGE_H_
+#define CHUNKKV_SERVICE_TRANSFER_REGION_LOCAL_MESSAGE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "service/format/bytes.h"
+#include "service/format/file_descriptor.h"
+
+namespace chunkkv {
+
+struct LocalMessage {
+  enum Kind : uint32_t {
+    kOffer = 1,    // with a descriptor; answered by kOffer and the token for RegisterRegion
+    kMap = 2,      // a mapping's token; answered by kMap with the descriptor
+    kRelease = 3,  // a mapping's token; not answered
+    kError = 255,  // an answer: the reason, upper snake case, padded with zeros
+  };
+  static constexpr uint32_t kMagic = 0x31564B43;  // "CKV1"
+
+  uint32_t magic = kMagic;
+  uint32_t kind = kError;
+  Bytes32 token{};
+};
+static_assert(sizeof(LocalMessage) == 40);
+
+LocalMessage LocalError(std::string_view reason);
+
+// False where it cannot be sent now, or ever. `descriptor` -1: none. Nothing is closed.
+bool SendLocalMessage(int connection, const LocalMessage& message, int descriptor);
+
+// Where the connection ended, or the message is none of ours, `message` is empty; `would_block` tells a connection with
+// nothing to read apart.
+struct ReceivedLocalMessage {
+  std::optional<LocalMessage> message;
+  FileDescriptor descriptor{-1};
+  bool would_block = false;
+};
+ReceivedLocalMessage ReceiveLocalMessage(int connection);
+
+}  // namespace chunkkv
+
+#endif  // CHUNKKV_SERVICE_TRANSFER_REGION_LOCAL_MESSAGE_H_
