@@ -1,6 +1,7 @@
 #include "service/options.h"
 
 #include <CLI/CLI.hpp>
+#include <iostream>
 #include <limits>
 
 #include "service/rpc/version.h"
@@ -43,6 +44,18 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
           "CHUNKKV_HOST_MEMORY");
   AddSize(app, "--max-entry-bytes", &max_entry_bytes, "Largest entry; 0: the host tier's budget",
           "CHUNKKV_MAX_ENTRY_BYTES");
+  app.add_option("--local-socket", server.local_socket.path,
+                 "Unix socket for clients on this host that lend memory for puts and gets; empty: none")
+      ->type_name("PATH")
+      ->envname("CHUNKKV_LOCAL_SOCKET");
+  app.add_option("--local-user", server.local_socket.users,
+                 "A user whose processes may use the local socket, beside the server's own and root; repeatable")
+      ->type_name("UID")
+      ->delimiter(',')
+      ->envname("CHUNKKV_LOCAL_USER");
+  app.add_flag("--map-entries", server.map_entries,
+               "Keep entries in memory that clients on the local socket may map instead of copying")
+      ->envname("CHUNKKV_MAP_ENTRIES");
   app.add_option("--threads", server.thread_count, "Threads for compaction, and for requests; 0: one a core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
@@ -82,6 +95,11 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     *exit_code = app.exit(error) == 0 ? 0 : 2;
+    return std::nullopt;
+  }
+  if (server.map_entries && server.local_socket.path.empty()) {
+    std::cerr << "--map-entries needs --local-socket\n";
+    *exit_code = 2;
     return std::nullopt;
   }
   const auto cap = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());

@@ -54,6 +54,7 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
   limits.max_part_bytes = rpc::kMaxPartBytes;
   limits.max_pin_ms = options.store.max_pin_ms;
   limits.max_ttl_ms = options.store.max_ttl_ms;
+  limits.shareable_entries = options.map_entries;
   return limits;
 }
 
@@ -68,7 +69,8 @@ class Server::Impl {
         device_(std::move(device)),
         streams_(options.rpc.max_streams),
         profiles_(std::move(profiles)),
-        upkeep_(store_, sessions_, request_executor_, timers_, options.scrub_bytes_per_second),
+        local_(options.local_socket.path, options.map_entries, clock),
+        upkeep_(store_, sessions_, local_.mappings, request_executor_, timers_, options.scrub_bytes_per_second),
         timers_(clock),
         compaction_executor_(ThreadCount(options.thread_count)),
         request_executor_(ThreadCount(options.thread_count)),
@@ -87,6 +89,7 @@ class Server::Impl {
                  .recorder = recorder_,
                  .profiles = profiles_,
                  .load_rate = load_rate_,
+                 .local = local_,
                  .tenants = tenants_,
                  .started_monotonic_ms = clock.MonotonicMs()},
         service_(rpc::MakeKvCacheService(context_)) {}
@@ -96,6 +99,10 @@ class Server::Impl {
     if (!options_.insecure_listen && !IsLoopback(host)) {
       return InvalidArgument("INSECURE_LISTEN", "listen: '" + host + "' is not a loopback address; without TLS that " +
                                                     "needs --insecure-listen");
+    }
+    if (!options_.local_socket.path.empty()) {
+      CHUNKKV_ASSIGN_OR_RETURN(local_socket_,
+                               LocalSocket::Listen(options_.local_socket, local_.regions, local_.mappings));
     }
     grpc::EnableDefaultHealthCheckService(true);
     if (options_.reflection) {
@@ -139,6 +146,7 @@ class Server::Impl {
     grpc_server_->Wait();
     // Tasks may still hold streams that gRPC is done with.
     streams_.WaitUntilNone(std::chrono::hours(1));
+    local_socket_ = nullptr;
     grpc_server_ = nullptr;
   }
 
@@ -146,6 +154,7 @@ class Server::Impl {
   const std::string& address() const { return address_; }
   EntryStore& store() { return store_; }
   int64_t session_count() const { return sessions_.size(); }
+  int64_t local_holdings() const { return local_.regions.size() + local_.mappings.size(); }
   int64_t stream_count() const {
     return streams_.Count(rpc::StreamKind::kPut) + streams_.Count(rpc::StreamKind::kGet) +
            streams_.Count(rpc::StreamKind::kWatch);
@@ -161,12 +170,14 @@ class Server::Impl {
   const ProfileTable profiles_;
   rpc::LoadRate load_rate_;
   const rpc::SingleTenant tenants_;
+  LocalTransfers local_;
   Upkeep upkeep_;
   rpc::Timers timers_;
   Executor compaction_executor_;
   Executor request_executor_;
   rpc::RpcContext context_;
   const std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<LocalSocket> local_socket_;
   std::unique_ptr<grpc::Server> grpc_server_;
   int port_ = 0;
   std::string address_;
@@ -190,6 +201,7 @@ int Server::port() const { return impl_->port(); }
 const std::string& Server::address() const { return impl_->address(); }
 EntryStore& Server::store() { return impl_->store(); }
 int64_t Server::session_count() const { return impl_->session_count(); }
+int64_t Server::local_holdings() const { return impl_->local_holdings(); }
 int64_t Server::stream_count() const { return impl_->stream_count(); }
 void Server::Shutdown() { impl_->Shutdown(); }
 

@@ -11,6 +11,7 @@
 #include "service/rpc/rpc_limits.h"
 #include "service/session/put_session.h"
 #include "service/store/entry_store.h"
+#include "service/transfer/region/local_socket.h"
 
 namespace chunkkv {
 
@@ -18,11 +19,13 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:7421";  // host:port; port 0: any free one
   bool insecure_listen = false;           // allows other addresses than loopback, without TLS
   bool reflection = true;
-  int32_t thread_count = 0;  // of each executor; 0: the machine's cores
+  int32_t thread_count = 0;     // of each executor; 0: the machine's cores
   std::string device = "auto";  // where puts are compacted: auto, cpu, cuda or cuda:N
   int64_t grace_ms = 10'000;
-  std::string profiles_folder;  // measured reuse profiles, *.json; empty: none
+  std::string profiles_folder;                         // measured reuse profiles, *.json; empty: none
   int64_t scrub_bytes_per_second = int64_t{16} << 20;  // 0: none
+  LocalSocketOptions local_socket;                     // an empty path: neither regions nor mappings
+  bool map_entries = false;                            // entries in memory that clients on this host may map
   StoreOptions store;
   SessionLimits session;
   rpc::RpcLimits rpc;
@@ -31,8 +34,8 @@ struct ServerOptions {
 class Server {
  public:
   // Listens and serves when it returns. `clock` must outlive the server.
-  // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN), UNAVAILABLE (CANNOT_LISTEN), and those
-  // of ProfileTable::Load and OpenCompactionDevice.
+  // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN, BAD_LOCAL_SOCKET), UNAVAILABLE (CANNOT_LISTEN), and
+  // those of ProfileTable::Load and OpenCompactionDevice.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, const Clock& clock);
   // As Shutdown.
   ~Server();
@@ -43,6 +46,8 @@ class Server {
   EntryStore& store();
   // Puts in progress.
   int64_t session_count() const;
+  // Regions, offers of them, and mapped entries of clients on this host.
+  int64_t local_holdings() const;
   // Puts, gets and watchers in progress.
   int64_t stream_count() const;
 

@@ -13,6 +13,7 @@ void Upkeep::ScheduleNext() {
     executor_.Post([this] {
       store_.ExpireNow();
       sessions_.EndStalled();
+      mappings_.Expire();
       if (scrub_bytes_per_second_ > 0) store_.Scrub(scrub_bytes_per_second_ * kPeriodMs / 1000);
       if (!stopped_) ScheduleNext();
     });

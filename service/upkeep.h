@@ -10,16 +10,18 @@
 #include "service/rpc/session_table.h"
 #include "service/rpc/timers.h"
 #include "service/store/entry_store.h"
+#include "service/transfer/region/mapping_table.h"
 
 namespace chunkkv {
 
 // The work runs on the executor, never twice at a time. The executor and the timers must have ended before this does.
 class Upkeep {
  public:
-  Upkeep(EntryStore& store, rpc::SessionTable& sessions, Executor& executor, rpc::Timers& timers,
-         int64_t scrub_bytes_per_second)
+  Upkeep(EntryStore& store, rpc::SessionTable& sessions, MappingTable& mappings, Executor& executor,
+         rpc::Timers& timers, int64_t scrub_bytes_per_second)
       : store_(store),
         sessions_(sessions),
+        mappings_(mappings),
         executor_(executor),
         timers_(timers),
         scrub_bytes_per_second_(scrub_bytes_per_second) {}
@@ -31,6 +33,7 @@ class Upkeep {
 
   EntryStore& store_;
   rpc::SessionTable& sessions_;
+  MappingTable& mappings_;
   Executor& executor_;
   rpc::Timers& timers_;
   const int64_t scrub_bytes_per_second_;

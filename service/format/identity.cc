@@ -31,6 +31,13 @@ bool LooksLikePath(std::string_view name) {
          name.find("../") != name.npos || name.find("..\\") != name.npos || HasEscapedDot(name);
 }
 
+absl::Status CheckRequired(bool is_given, std::string_view field) {
+  if (is_given) return absl::OkStatus();
+  return InvalidArgument("MODEL_IDENTITY_INCOMPLETE", absl::StrCat(std::string(field), " is required"));
+}
+
+}  // namespace
+
 absl::Status CheckName(std::string_view name, const std::string& field) {
   if (name.size() > kMaxNameBytes) return InvalidArgument("BAD_NAME", absl::StrCat(field, " is over 1024 bytes"));
   if (!IsUtf8(name)) return InvalidArgument("BAD_NAME", absl::StrCat(field, " is not UTF-8"));
@@ -38,13 +45,6 @@ absl::Status CheckName(std::string_view name, const std::string& field) {
   if (LooksLikePath(name)) return InvalidArgument("BAD_NAME", absl::StrCat(field, " looks like a path"));
   return absl::OkStatus();
 }
-
-absl::Status CheckRequired(bool is_given, std::string_view field) {
-  if (is_given) return absl::OkStatus();
-  return InvalidArgument("MODEL_IDENTITY_INCOMPLETE", absl::StrCat(std::string(field), " is required"));
-}
-
-}  // namespace
 
 absl::Status ValidateModelIdentity(const ModelIdentity& model) {
   CHUNKKV_RETURN_IF_ERROR(CheckRequired(!model.name.empty(), "model.name"));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,6 +36,10 @@ struct ModelIdentity {
   std::map<std::string, std::string> extra;
   bool operator==(const ModelIdentity&) const = default;
 };
+
+// Names that clients give are never paths, and can be shown. Errors: INVALID_ARGUMENT BAD_NAME: over 1024 bytes, not
+// UTF-8, with a control character, or like a path; the text begins with `field`.
+absl::Status CheckName(std::string_view name, const std::string& field);
 
 // Errors: INVALID_ARGUMENT: MODEL_IDENTITY_INCOMPLETE (a required field is missing, a count below 1), BAD_NAME (control
 // characters, NUL, invalid UTF-8, over 1024 bytes, "../", absolute paths, "%2e": names are never paths),

@@ -1,5 +1,6 @@
 #include "service/memory/buffer.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -46,6 +47,22 @@ std::byte* MapForHugePages(int64_t bytes) {
   return begin;
 }
 
+// A file in memory of its own; -1 where there is none to be had.
+int MakeFile(int64_t bytes) {
+  const int descriptor = memfd_create("chunkkv-entry", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (descriptor >= 0 && ftruncate(descriptor, bytes) != 0) {
+    close(descriptor);
+    return -1;
+  }
+  return descriptor;
+}
+
+std::byte* MapFile(int descriptor, int64_t bytes) {
+  if (descriptor < 0) return nullptr;
+  void* address = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  return address == MAP_FAILED ? nullptr : static_cast<std::byte*>(address);
+}
+
 }  // namespace
 
 int64_t Buffer::ChargedBytes(int64_t size_bytes) {
@@ -54,19 +71,32 @@ int64_t Buffer::ChargedBytes(int64_t size_bytes) {
   return (size_bytes + PageBytes() - 1) / PageBytes() * PageBytes();
 }
 
-absl::StatusOr<Buffer> Buffer::Allocate(int64_t size_bytes, BudgetShare share) {
+absl::StatusOr<Buffer> Buffer::Allocate(int64_t size_bytes, BudgetShare share, Kind kind) {
   const int64_t charged = ChargedBytes(size_bytes);
   CHUNKKV_CHECK(share.bytes() >= charged);
   share.Shrink(share.bytes() - charged);
   Buffer buffer;
   buffer.share_ = std::move(share);
   if (size_bytes == 0) return buffer;
-  buffer.data_ = charged >= kHugePageBytes ? MapForHugePages(charged) : Map(charged);
+  if (kind == Kind::kShareable) {
+    buffer.descriptor_ = MakeFile(charged);
+    buffer.data_ = MapFile(buffer.descriptor_, charged);
+  } else {
+    buffer.data_ = charged >= kHugePageBytes ? MapForHugePages(charged) : Map(charged);
+  }
   if (buffer.data_ == nullptr) {
     return ErrorStatus(absl::StatusCode::kResourceExhausted, "OUT_OF_MEMORY", "the system has no memory to map");
   }
   buffer.size_bytes_ = size_bytes;
   return buffer;
+}
+
+absl::Status Buffer::Seal() {
+  CHUNKKV_CHECK(descriptor_ >= 0);
+  if (fcntl(descriptor_, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrorStatus(absl::StatusCode::kInternal, "SEAL", "shareable memory cannot be sealed");
 }
 
 Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
@@ -76,6 +106,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
     Free();
     data_ = std::exchange(other.data_, nullptr);
     size_bytes_ = std::exchange(other.size_bytes_, 0);
+    descriptor_ = std::exchange(other.descriptor_, -1);
     share_ = std::move(other.share_);
   }
   return *this;
@@ -86,6 +117,7 @@ Buffer::~Buffer() { Free(); }
 void Buffer::Free() {
   // Before the share goes back: the budget never counts less than what is resident.
   if (data_ != nullptr) Unmap(data_, data_ + ChargedBytes(size_bytes_));
+  if (descriptor_ >= 0) close(std::exchange(descriptor_, -1));
   data_ = nullptr;
   size_bytes_ = 0;
   share_.Release();

@@ -8,6 +8,10 @@
 #include "service/base/status_macros.h"
 #include "service/rpc/call_checks.h"
 #include "service/rpc/grpc_status.h"
+#include "service/rpc/part_source.h"
+#include "service/rpc/region_writer.h"
+#include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_part.h"
 
 namespace chunkkv::rpc {
 namespace {
@@ -67,10 +71,14 @@ absl::Status GetReactor::TryFind() {
   }
   request_buffer_.Clear();
   CHUNKKV_ASSIGN_OR_RETURN(request_, GetRequestFromWire(wire, tenant_, context_.limits, context_.store));
+  if (request_.target.map || !request_.target.slices.empty()) CHUNKKV_RETURN_IF_ERROR(context_.local.CheckEnabled());
+  if (!request_.target.slices.empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(transfer_, context_.local.transfers.Begin(tenant_, request_.transfer_id));
+  }
   // An entry that must be a certain one cannot be waited for: what is put later has another id.
   const bool may_wait = request_.wait_ms > 0 && !request_.if_entry_id;
-  absl::StatusOr<EntryPtr> entry = context_.store.Get(request_.prompt, request_.accept, request_.if_entry_id,
-                                                      may_wait ? 0 : request_.miss_tokens);
+  absl::StatusOr<EntryPtr> entry =
+      context_.store.Get(request_.prompt, request_.accept, request_.if_entry_id, may_wait ? 0 : request_.miss_tokens);
   if (entry.ok()) return TryServe(*entry);
   if (!may_wait) return entry.status();
   WaitForPut();
@@ -111,14 +119,16 @@ void GetReactor::Found(absl::StatusOr<EntryPtr> entry) {
 absl::Status GetReactor::TryServe(const EntryPtr& entry) {
   CHUNKKV_ASSIGN_OR_RETURN(ServedRange range, RangeOf(request_, entry->header()));
   range.options.cancelled = [this] { return output_.ended(); };  // the source is this reactor's own
-  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<PartSource> source, PartSource::Create(entry, range, request_.max_part_bytes,
-                                                                                  context_.store, context_.compactor));
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<MessageSource> source, SourceOf(entry, range));
+  v1::GetCacheResponse response;
+  ToWire(*entry, range, response.mutable_header());
+  if (request_.target.map) {
+    CHUNKKV_RETURN_IF_ERROR(OfferMapping(entry, response.mutable_header()->mutable_mapping()));
+  }
   begun_ms_ = context_.timers.NowMs();
   idle_ = IdleTimer::Start(context_.timers, context_.limits.idle_timeout_ms, [weak = weak_from_this()] {
     if (const auto reactor = weak.lock()) reactor->Stalled();
   });
-  v1::GetCacheResponse response;
-  ToWire(*entry, range, response.mutable_header());
   output_.Send(ToByteBuffer(response));
   {
     MutexLock lock(mutex_);
@@ -127,6 +137,36 @@ absl::Status GetReactor::TryServe(const EntryPtr& entry) {
     producing_ = true;
   }
   Produce();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<MessageSource>> GetReactor::SourceOf(const EntryPtr& entry, const ServedRange& range) {
+  if (request_.target.map) return std::make_unique<NothingToSend>();
+  if (transfer_ == nullptr) {
+    return PartSource::Create(entry, range, request_.max_part_bytes, context_.store, context_.compactor);
+  }
+  return RegionWriter::Create(entry, range, request_.target, transfer_, context_.local.regions, context_.store,
+                              context_.compactor, context_.compaction_executor);
+}
+
+absl::Status GetReactor::OfferMapping(const EntryPtr& entry, v1::Mapping* mapping) {
+  if (!context_.local.maps_entries) {
+    return FailedPrecondition("MAPPING_DISABLED", "target.map: see the server's option --map-entries");
+  }
+  if (entry->body_descriptor() < 0) {
+    return FailedPrecondition("NOT_MAPPABLE", "target.map: this entry's bytes are not in memory of their own");
+  }
+  CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token, context_.local.mappings.Lease(entry, entry->body_descriptor()));
+  mapping->set_token(ToString(token));
+  mapping->set_size_bytes(entry->header().BodyBytes());
+  for (const TensorSlot& slot : entry->header().tensors) {
+    v1::Mapping::TensorPlace* place = mapping->add_tensors();
+    place->set_layer(slot.spec.layer);
+    place->set_tensor(ToWire(slot.spec.kind));
+    if (slot.spec.kind == TensorKind::kNamed) place->set_name(slot.spec.name);
+    place->set_offset_bytes(slot.offset);
+    place->set_size_bytes(slot.size_bytes);
+  }
   return absl::OkStatus();
 }
 
@@ -146,7 +186,7 @@ void GetReactor::OnWriteDone(bool ok) {
 void GetReactor::Produce() {
   while (true) {
     if (output_.ended()) return Drop();
-    PartSource* source;
+    MessageSource* source;
     {
       MutexLock lock(mutex_);
       source = source_.get();
@@ -156,19 +196,19 @@ void GetReactor::Produce() {
       }
     }
     grpc::ByteBuffer message;
-    const absl::StatusOr<PartSource::State> state =
+    const absl::StatusOr<MessageSource::State> state =
         source->Next([self = shared_from_this()] { self->Post(&GetReactor::Produce); }, &message);
     if (!state.ok()) {
       End(state.status());
       return Drop();
     }
     switch (*state) {
-      case PartSource::State::kMessage:
+      case MessageSource::State::kMessage:
         output_.Send(std::move(message));
         break;
-      case PartSource::State::kLater:
+      case MessageSource::State::kLater:
         return;
-      case PartSource::State::kEnd:
+      case MessageSource::State::kEnd:
         return End(absl::OkStatus());
     }
   }
@@ -183,7 +223,7 @@ void GetReactor::Stalled() {
 // Lets go of what a get that has ended would still send.
 void GetReactor::Drop() {
   EntryPtr entry;
-  std::unique_ptr<PartSource> source;
+  std::unique_ptr<MessageSource> source;
   MutexLock lock(mutex_);
   entry = std::move(entry_);
   source = std::move(source_);

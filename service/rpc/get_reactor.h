@@ -13,7 +13,7 @@
 #include "chunkkv/v1/get.pb.h"
 #include "service/rpc/get_request.h"
 #include "service/rpc/idle_timer.h"
-#include "service/rpc/part_source.h"
+#include "service/rpc/message_source.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/stream_output.h"
 
@@ -41,6 +41,8 @@ class GetReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void WaitForPut();
   void Found(absl::StatusOr<EntryPtr> entry);
   absl::Status TryServe(const EntryPtr& entry);
+  absl::StatusOr<std::unique_ptr<MessageSource>> SourceOf(const EntryPtr& entry, const ServedRange& range);
+  absl::Status OfferMapping(const EntryPtr& entry, v1::Mapping* mapping);
   void Produce();
   void Stalled();
   void Drop();
@@ -59,9 +61,10 @@ class GetReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Touched by one step at a time; steps follow each other.
   grpc::ByteBuffer request_buffer_;
   GetRequest request_;
+  TransferPtr transfer_;  // where its target is in regions
 
   Mutex mutex_;
-  std::unique_ptr<PartSource> source_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<MessageSource> source_ ABSL_GUARDED_BY(mutex_);
   EntryPtr entry_ ABSL_GUARDED_BY(mutex_);
   bool producing_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<EntryStore::WaitId> wait_ ABSL_GUARDED_BY(mutex_);

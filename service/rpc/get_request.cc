@@ -8,6 +8,7 @@
 #include "service/rpc/call_checks.h"
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_identity.h"
+#include "service/rpc/wire_region.h"
 
 namespace chunkkv::rpc {
 namespace {
@@ -43,17 +44,40 @@ absl::Status ReadNumbers(const v1::GetCacheRequest& wire, const RpcLimits& limit
   return absl::OkStatus();
 }
 
+absl::Status ReadTarget(const v1::GetCacheRequest& wire, GetTarget* target) {
+  if (!wire.has_target()) return absl::OkStatus();
+  const v1::GetCacheRequest::Target& from = wire.target();
+  if (!from.channel_id().empty()) return Unimplemented("NCCL", "target.channel_id: channels are not built");
+  target->map = from.map();
+  if (from.map() == (from.layers_size() > 0)) {
+    return InvalidArgument("BAD_TARGET", "target: either map or layers must be set");
+  }
+  if (from.map() && (wire.has_layers() || wire.has_tokens() || wire.position_mode() == v1::POSITION_MODE_CONTIGUOUS)) {
+    return InvalidArgument("MAPS_WHOLE", "target.map: an entry is mapped whole, at original positions");
+  }
+  for (const v1::GetCacheRequest::LayerTarget& layer : from.layers()) {
+    TargetSlice& slice = target->slices.emplace_back();
+    slice.layer = layer.layer();
+    if (layer.tensor() < v1::TENSOR_KIND_KEYS || layer.tensor() > v1::TENSOR_KIND_NAMED) {
+      return InvalidArgument("BAD_TENSOR", "target.layers.tensor: unset, or none that is stored");
+    }
+    slice.tensor = static_cast<TensorKind>(layer.tensor());
+    slice.name = layer.name();
+    CHUNKKV_ASSIGN_OR_RETURN(slice.region_id, RegionIdFromWire(layer.slice().region_id()));
+    slice.slice = RegionSliceFromWire(layer.slice());
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<GetRequest> GetRequestFromWire(const v1::GetCacheRequest& wire, const std::string& tenant,
                                               const RpcLimits& limits, EntryStore& store) {
   CHUNKKV_RETURN_IF_ERROR(CheckFeatures(wire.required_features()));
-  if (wire.has_target()) {
-    if (!wire.target().channel_id().empty()) return Unimplemented("NCCL", "target.channel_id: channels are not built");
-    return Unimplemented("REGIONS", "target: regions are not built");
-  }
-  if (wire.transfer_id().size() > 32) return InvalidArgument("TRANSFER_ID_TOO_LONG", "transfer_id: at most 32 bytes");
+  CHUNKKV_RETURN_IF_ERROR(CheckTransferIdLength(wire.transfer_id()));
   GetRequest request;
+  request.transfer_id = wire.transfer_id();
+  CHUNKKV_RETURN_IF_ERROR(ReadTarget(wire, &request.target));
   CHUNKKV_ASSIGN_OR_RETURN(const ModelRef ref, ModelRefFromWire(wire));
   request.prompt.tenant = tenant;
   request.prompt.fingerprint = ref.fingerprint;

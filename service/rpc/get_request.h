@@ -5,14 +5,31 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "chunkkv/v1/get.pb.h"
 #include "service/rpc/rpc_limits.h"
 #include "service/rpc/wire_entry.h"
 #include "service/store/entry_store.h"
+#include "service/transfer/region/region_part.h"
 
 namespace chunkkv::rpc {
+
+// Where a tensor goes.
+struct TargetSlice {
+  int32_t layer = 0;
+  TensorKind tensor = TensorKind::kKeys;
+  std::string name;  // kNamed
+  Bytes16 region_id{};
+  RegionSlice slice;
+};
+
+// Neither: inline.
+struct GetTarget {
+  std::vector<TargetSlice> slices;
+  bool map = false;
+};
 
 struct GetRequest {
   PromptName prompt;
@@ -25,11 +42,14 @@ struct GetRequest {
   std::optional<int32_t> layer_begin;  // with layer_end; unset: all
   int32_t layer_end = 0;
   ServeOptions options;
+  GetTarget target;
+  std::string transfer_id;
 };
 
 // Errors: INVALID_ARGUMENT of identity, prompt and accept rule, and BAD_WAIT, SHARD_INCOMPLETE (a wait with neither
 // model nor definite shard), BAD_PART_BYTES, BAD_LAYER_RANGE, BAD_TOKEN_RANGE, BAD_ENUM, BAD_ENTRY_ID, BAD_LEASE_ID,
-// TRANSFER_ID_TOO_LONG; UNIMPLEMENTED: FEATURE, REGIONS, NCCL.
+// TRANSFER_ID_TOO_LONG, BAD_TARGET (of two kinds), BAD_TENSOR, BAD_REGION_ID, MAPS_WHOLE (a range, or re-rotated keys);
+// UNIMPLEMENTED: FEATURE, NCCL.
 absl::StatusOr<GetRequest> GetRequestFromWire(const v1::GetCacheRequest& wire, const std::string& tenant,
                                               const RpcLimits& limits, EntryStore& store);
 

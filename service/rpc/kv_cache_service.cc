@@ -8,6 +8,7 @@
 #include "service/rpc/get_reactor.h"
 #include "service/rpc/put_reactor.h"
 #include "service/rpc/record_stream.h"
+#include "service/rpc/region_rpcs.h"
 #include "service/rpc/unary.h"
 #include "service/rpc/watch_stream.h"
 
@@ -31,11 +32,6 @@ using Transport = KvCacheService::WithRawCallbackMethod_RegisterRegion<
 template <typename Base>
 using Streams = KvCacheService::WithRawCallbackMethod_PutCache<KvCacheService::WithRawCallbackMethod_GetCache<
     KvCacheService::WithRawCallbackMethod_WatchCaches<KvCacheService::WithRawCallbackMethod_RecordScores<Base>>>>;
-
-template <typename Request, typename Response>
-absl::Status NoRegions(UnaryCall&, const Request&, Response*) {
-  return Unimplemented("REGIONS", "regions are not built");
-}
 
 template <typename Request, typename Response>
 absl::Status NoChannels(UnaryCall&, const Request&, Response*) {
@@ -90,19 +86,16 @@ class ServiceImpl final : public Streams<Catalog<Transport<KvCacheService::Servi
   }
 
   Unary* RegisterRegion(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response,
-                    NoRegions<v1::RegisterRegionRequest, v1::RegisterRegionResponse>);
+    return RunUnary(context_, call, request, response, rpc::RegisterRegion);
   }
   Unary* UnregisterRegion(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response,
-                    NoRegions<v1::UnregisterRegionRequest, v1::UnregisterRegionResponse>);
+    return RunDeferred(context_, call, request, response, rpc::UnregisterRegion);
   }
   Unary* ListRegions(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, NoRegions<v1::ListRegionsRequest, v1::ListRegionsResponse>);
+    return RunUnary(context_, call, request, response, rpc::ListRegions);
   }
   Unary* QuiesceTransfer(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response,
-                    NoRegions<v1::QuiesceTransferRequest, v1::QuiesceTransferResponse>);
+    return RunDeferred(context_, call, request, response, rpc::QuiesceTransfer);
   }
   Unary* OpenChannel(Context* call, const Bytes* request, Bytes* response) override {
     return RunUnary(context_, call, request, response, NoChannels<v1::OpenChannelRequest, v1::OpenChannelResponse>);

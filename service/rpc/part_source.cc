@@ -6,9 +6,8 @@
 
 #include "service/base/status_macros.h"
 #include "service/format/digest.h"
+#include "service/rpc/layer_messages.h"
 #include "service/rpc/part_message.h"
-#include "service/rpc/stream_output.h"
-#include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_part.h"
 
 namespace chunkkv::rpc {
@@ -16,13 +15,6 @@ namespace {
 
 // Layers whose scratch may be in flight at once: one being sent, one being made.
 constexpr int64_t kScratchLayers = 2;
-
-// At most what re-rotating `layer` allocates.
-int64_t ScratchBytes(const EntryHeader& header, const ServeOptions& options, int32_t layer) {
-  const TensorSlot* const keys = header.FindTensor(layer, TensorKind::kKeys, "k");
-  if (keys == nullptr || !NeedsRotation(header, options)) return 0;
-  return options.token_count < 0 ? keys->size_bytes : options.token_count * keys->spec.row_bytes;
-}
 
 // Parts end on rows, and on blocks of the digest too where the rows allow; rows longer than a part are cut anywhere.
 int64_t PartBytes(const TensorSpec& spec, int64_t max_part_bytes) {
@@ -129,18 +121,9 @@ grpc::ByteBuffer PartSource::NextPart() {
 }
 
 grpc::ByteBuffer PartSource::EndLayer() {
-  v1::GetCacheResponse response;
-  v1::LayerEnd* end = response.mutable_layer_end();
-  end->set_layer(layer_->served.layer);
-  for (const ServedTensor& tensor : layer_->served.tensors) {
-    v1::TensorDigest* digest = end->add_digests();
-    digest->set_layer(layer_->served.layer);
-    digest->set_tensor(ToWire(tensor.slot->spec.kind));
-    if (tensor.slot->spec.kind == TensorKind::kNamed) digest->set_name(tensor.slot->spec.name);
-    digest->set_digest(ToString(tensor.digest));
-  }
+  grpc::ByteBuffer message = MakeLayerEnd(layer_->served);
   layer_ = nullptr;
-  return ToByteBuffer(response);
+  return message;
 }
 
 }  // namespace chunkkv::rpc

@@ -1,4 +1,4 @@
-// What a get sends after its header: the parts of each layer, and each layer's end.
+// A get whose bytes go inline: the parts of each layer, and each layer's end.
 #ifndef CHUNKKV_SERVICE_RPC_PART_SOURCE_H_
 #define CHUNKKV_SERVICE_RPC_PART_SOURCE_H_
 
@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/compactor.h"
+#include "service/rpc/message_source.h"
 #include "service/rpc/scratch_pool.h"
 #include "service/rpc/wire_entry.h"
 #include "service/store/entry.h"
@@ -19,20 +20,17 @@
 namespace chunkkv::rpc {
 
 // Makes messages whose bytes are the store's own memory: each holds the entry (and re-rotated keys) for as long as gRPC
-// holds the message. Used by one thread at a time; may outlive the get.
-class PartSource {
+// holds the message.
+class PartSource final : public MessageSource {
  public:
   // Reserves the scratch for re-rotated keys. Errors: RESOURCE_EXHAUSTED.
   static absl::StatusOr<std::unique_ptr<PartSource>> Create(EntryPtr entry, const ServedRange& range,
                                                             int64_t max_part_bytes, EntryStore& store,
                                                             const Compactor& compactor);
 
-  enum class State { kMessage, kLater, kEnd };
-  // kMessage: `message` is the next one. kLater: scratch must come back first; `resume` will be called once, from any
-  // thread. kEnd: all has been made. Errors: DATA_LOSS.
-  absl::StatusOr<State> Next(std::function<void()> resume, grpc::ByteBuffer* message);
-
-  int64_t sent_bytes() const { return sent_bytes_; }
+  // kLater: scratch must come back first.
+  absl::StatusOr<State> Next(std::function<void()> resume, grpc::ByteBuffer* message) override;
+  int64_t sent_bytes() const override { return sent_bytes_; }
 
  private:
   struct Layer;

@@ -7,18 +7,20 @@
 #include "service/base/random.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_part.h"
 #include "service/rpc/wire_put.h"
 #include "service/rpc/wire_spec.h"
 
 namespace chunkkv::rpc {
 
-PutCall::PutCall(RpcContext& context, std::shared_ptr<PutStream> first) : context_(context), first_(std::move(first)) {
+PutCall::PutCall(RpcContext& context, TransferPtr transfer, std::shared_ptr<PutStream> first)
+    : context_(context), transfer_(std::move(transfer)), first_(std::move(first)) {
   FillRandom(id_.data(), id_.size());
 }
 
-absl::StatusOr<std::shared_ptr<PutCall>> PutCall::Begin(RpcContext& context, PutRequest request,
+absl::StatusOr<std::shared_ptr<PutCall>> PutCall::Begin(RpcContext& context, PutRequest request, TransferPtr transfer,
                                                         std::shared_ptr<PutStream> first) {
-  std::shared_ptr<PutCall> call(new PutCall(context, std::move(first)));
+  std::shared_ptr<PutCall> call(new PutCall(context, std::move(transfer), std::move(first)));
   const std::string tenant = request.tenant;
   const std::weak_ptr<PutCall> weak = call;
   call->idle_ = IdleTimer::Start(
@@ -103,6 +105,21 @@ void PutCall::OnSelection(int32_t group, absl::Span<const int32_t> positions, bo
   selection->set_group(group);
   selection->set_everything(everything);
   if (!everything) selection->mutable_positions()->Add(positions.begin(), positions.end());
+  Tell(std::move(response));
+}
+
+void PutCall::OnConsumed(const PartHeader& part) {
+  v1::PutCacheResponse response;
+  v1::Consumed* consumed = response.mutable_consumed();
+  consumed->set_layer(part.layer);
+  consumed->set_tensor(ToWire(part.tensor));
+  consumed->set_begin(part.begin);
+  consumed->set_end(part.end);
+  consumed->set_name(part.name);
+  Tell(std::move(response));
+}
+
+void PutCall::Tell(v1::PutCacheResponse response) {
   MutexLock lock(mutex_);
   if (!announced_) {
     early_.push_back(std::move(response));
@@ -110,6 +127,17 @@ void PutCall::OnSelection(int32_t group, absl::Span<const int32_t> positions, bo
   }
   idle_->Touch();
   if (first_ != nullptr) first_->Send(response);
+}
+
+absl::StatusOr<RegionAccess> PutCall::AccessTo(const Bytes16& region_id) const {
+  CHUNKKV_RETURN_IF_ERROR(context_.local.CheckEnabled());
+  if (transfer_ == nullptr) {
+    return InvalidArgument("TRANSFER_ID_MISSING", "begin.transfer_id: needed where parts lie in regions");
+  }
+  RegionAccess access;
+  CHUNKKV_ASSIGN_OR_RETURN(access.region, context_.local.regions.Find(transfer_->tenant(), region_id));
+  access.transfer = transfer_;
+  return access;
 }
 
 void PutCall::OnEnd(const absl::Status& status, const PutSummary& summary) {

@@ -29,7 +29,8 @@ class PutStream {
 class PutCall final : public PutSession::Listener, public std::enable_shared_from_this<PutCall> {
  public:
   // Begins a session, in the session table, that `first` is told of. Errors: as PutSession::Create.
-  static absl::StatusOr<std::shared_ptr<PutCall>> Begin(RpcContext& context, PutRequest request,
+  // `transfer`: of parts in regions; null where the client has not named one.
+  static absl::StatusOr<std::shared_ptr<PutCall>> Begin(RpcContext& context, PutRequest request, TransferPtr transfer,
                                                         std::shared_ptr<PutStream> first);
 
   // One more stream that carries parts. Errors: as PutSession::OpenStream.
@@ -39,6 +40,8 @@ class PutCall final : public PutSession::Listener, public std::enable_shared_fro
   void HalfClose(const PutStream* stream, PutSession::StreamId id);
   PutSession::StreamId first_stream_id() const { return first_stream_id_; }
   PutSession& session() { return *session_; }
+  // Errors: FAILED_PRECONDITION REGIONS_DISABLED, NOT_FOUND REGION_NOT_FOUND, INVALID_ARGUMENT TRANSFER_ID_MISSING.
+  absl::StatusOr<RegionAccess> AccessTo(const Bytes16& region_id) const;
   IdleTimer& idle() { return *idle_; }
 
   // The commit came on `committer`, which is told of the end as the first stream is.
@@ -48,13 +51,17 @@ class PutCall final : public PutSession::Listener, public std::enable_shared_fro
   void Fail(const absl::Status& status) { session_->Abort(status); }
 
   void OnSelection(int32_t group, absl::Span<const int32_t> positions, bool everything) override;
+  void OnConsumed(const PartHeader& part) override;
   void OnEnd(const absl::Status& status, const PutSummary& summary) override;
 
  private:
-  PutCall(RpcContext& context, std::shared_ptr<PutStream> first);
+  PutCall(RpcContext& context, TransferPtr transfer, std::shared_ptr<PutStream> first);
   void Announce();
+  // To the first stream, once the client knows of the session.
+  void Tell(v1::PutCacheResponse response);
 
   RpcContext& context_;
+  const TransferPtr transfer_;
   Bytes16 id_{};
   std::shared_ptr<PutSession> session_;
   PutSession::StreamId first_stream_id_ = 0;

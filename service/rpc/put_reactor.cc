@@ -9,6 +9,7 @@
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_part.h"
 #include "service/rpc/wire_put.h"
+#include "service/rpc/wire_region.h"
 
 namespace chunkkv::rpc {
 namespace {
@@ -112,17 +113,31 @@ void PutReactor::TakePart() {
   const std::shared_ptr<PutCall> call = this->call();
   // A part that is ahead of what may be open waits here, unread ones behind it. Once PlacePart has said so, the message
   // belongs to `resume`, perhaps already in another thread.
-  const absl::StatusOr<PutSession::Placement> placement =
-      call->session().PlacePart(stream_id_, *header, [self = shared_from_this(), call] {
-        call->idle().Touch();
-        self->context_.request_executor.Post([self] { self->TakePart(); });
-      });
+  const auto resume = [self = shared_from_this(), call] {
+    call->idle().Touch();
+    self->context_.request_executor.Post([self] { self->TakePart(); });
+  };
+  if (header->in_region) {
+    const absl::StatusOr<bool> taken = TakeRegionPart(*call, *header, resume);
+    if (!taken.ok()) return Fail(taken.status());
+    if (*taken) ReadNext();
+    return;
+  }
+  const absl::StatusOr<PutSession::Placement> placement = call->session().PlacePart(stream_id_, *header, resume);
   if (placement.ok() && placement->later) return;
   if (!placement.ok()) return Fail(placement.status());
   const uint64_t checksum = CopyToPieces(message_.slices, *message_.part->inline_bytes, placement->pieces);
   const absl::Status status = call->session().FinishPart(placement->ticket, checksum == header->checksum);
   if (!status.ok()) return Fail(status);
   ReadNext();
+}
+
+absl::StatusOr<bool> PutReactor::TakeRegionPart(PutCall& call, const PartHeader& header, std::function<void()> resume) {
+  const v1::RegionSlice& slice = message_.part->part.payload().region();
+  CHUNKKV_ASSIGN_OR_RETURN(const Bytes16 region_id, RegionIdFromWire(slice.region_id()));
+  CHUNKKV_ASSIGN_OR_RETURN(RegionAccess access, call.AccessTo(region_id));
+  return call.session().TakeRegionPart(stream_id_, header, std::move(access), RegionSliceFromWire(slice),
+                                       std::move(resume));
 }
 
 void PutReactor::Begin(const v1::Begin& begin) {
@@ -155,8 +170,12 @@ absl::Status PutReactor::TryBegin(const v1::Begin& begin) {
     CHUNKKV_ASSIGN_OR_RETURN(request.profile_groups,
                              context_.profiles.GroupsOf(Fingerprint(request.model), request.spec.profile));
   }
+  TransferPtr transfer;
+  if (context_.local.CheckEnabled().ok() && !begin.transfer_id().empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(transfer, context_.local.transfers.Begin(tenant_, begin.transfer_id()));
+  }
   CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<PutCall> call,
-                           PutCall::Begin(context_, std::move(request), shared_from_this()));
+                           PutCall::Begin(context_, std::move(request), std::move(transfer), shared_from_this()));
   stream_id_ = call->first_stream_id();
   phase_ = Phase::kOpen;
   bool cancelled;

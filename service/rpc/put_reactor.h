@@ -7,6 +7,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,7 @@ class PutReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void Take();
   void TakeOther(const v1::PutCacheRequest& message);
   void TakePart();
+  absl::StatusOr<bool> TakeRegionPart(PutCall& call, const PartHeader& header, std::function<void()> resume);
   void Begin(const v1::Begin& begin);
   absl::Status TryBegin(const v1::Begin& begin);
   void Attach(const v1::Attach& attach);

@@ -18,6 +18,7 @@
 #include "service/session/put_session.h"
 #include "service/session/score_recorder.h"
 #include "service/store/entry_store.h"
+#include "service/transfer/region/local_transfers.h"
 
 namespace chunkkv::rpc {
 
@@ -38,6 +39,7 @@ struct RpcContext {
   ScoreRecorder& recorder;
   const ProfileTable& profiles;
   LoadRate& load_rate;
+  LocalTransfers& local;
   const TenantResolver& tenants;
   const int64_t started_monotonic_ms;
 };

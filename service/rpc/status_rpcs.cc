@@ -49,6 +49,11 @@ absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
     response->add_score_sources(static_cast<v1::ScoreSource>(source));
   }
   response->add_transports("inline");
+  if (context.local.CheckEnabled().ok()) {
+    response->add_transports("shared_memory");
+    if (context.local.maps_entries) response->add_transports("mapping");
+    response->set_local_socket(context.local.socket_path);
+  }
   response->add_durabilities(v1::DURABILITY_MEMORY);
   v1::GetCapabilitiesResponse::Device* device = response->add_devices();
   device->set_kind(context.device.kind);

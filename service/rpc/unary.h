@@ -6,6 +6,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -41,6 +42,40 @@ grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerCont
     if (status.ok()) status = handler(unary, request, &response);
     if (status.ok()) *response_bytes = ToByteBuffer(response);
     reactor->Finish(ToGrpcStatus(status, *call));
+  });
+  return reactor;
+}
+
+// As UnaryHandler, of an RPC without anything to say but its end, which may come later: `done` is called once, from any
+// thread.
+template <typename Request>
+using DeferredHandler = void (*)(UnaryCall& call, const Request& request,
+                                 std::function<void(const absl::Status&)> done);
+
+template <typename Request>
+grpc::ServerUnaryReactor* RunDeferred(RpcContext& context, grpc::CallbackServerContext* call,
+                                      const grpc::ByteBuffer* request_bytes, grpc::ByteBuffer* response_bytes,
+                                      DeferredHandler<Request> handler) {
+  grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
+  const absl::StatusOr<std::string> tenant = AdmitCall(context, *call);
+  if (!tenant.ok()) {
+    reactor->Finish(ToGrpcStatus(tenant.status(), *call));
+    return reactor;
+  }
+  UnaryCall unary(context, *tenant, [call] { return call->IsCancelled(); });
+  context.request_executor.Post([call, reactor, request_bytes, response_bytes, handler, unary]() mutable {
+    const auto done = [call, reactor, response_bytes](const absl::Status& status) {
+      if (status.ok()) {
+        const grpc::Slice empty;
+        *response_bytes = grpc::ByteBuffer(&empty, 1);
+      }
+      reactor->Finish(ToGrpcStatus(status, *call));
+    };
+    Request request;
+    absl::Status status = unary.CheckActive();  // it may have waited for long
+    if (status.ok()) status = DecodeRequest(*request_bytes, &request);
+    if (!status.ok()) return done(status);
+    handler(unary, request, done);
   });
   return reactor;
 }

@@ -58,7 +58,10 @@ absl::StatusOr<PartHeader> PartHeaderFromWire(const PartMessage& message) {
   header.begin = message.part.begin();
   header.end = message.part.end();
   const v1::TensorPayload& payload = message.part.payload();
-  if (payload.has_region()) return Unimplemented("REGIONS", "part.payload.region: regions are not built");
+  if (payload.has_region()) {
+    header.in_region = true;
+    return header;
+  }
   if (payload.has_nccl()) return Unimplemented("NCCL", "part.payload.nccl: channels are not built");
   if (!message.inline_bytes) return InvalidArgument("CARRIER_UNSET", "part.payload: no carrier is set");
   if (message.inline_bytes->size_bytes > kMaxPartBytes) {
@@ -74,6 +77,11 @@ absl::StatusOr<PartHeader> PartHeaderFromWire(const PartMessage& message) {
 v1::TensorKind ToWire(TensorKind kind) {
   static_assert(static_cast<int>(TensorKind::kNamed) == v1::TENSOR_KIND_NAMED);
   return static_cast<v1::TensorKind>(kind);
+}
+
+v1::TensorKind ToWire(PartTensor tensor) {
+  static_assert(static_cast<int>(PartTensor::kTokenScores) + 1 == v1::TENSOR_KIND_TOKEN_SCORES);
+  return static_cast<v1::TensorKind>(static_cast<int>(tensor) + 1);
 }
 
 }  // namespace chunkkv::rpc

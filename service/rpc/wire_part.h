@@ -10,10 +10,11 @@
 
 namespace chunkkv::rpc {
 
-// Errors: INVALID_ARGUMENT: BAD_TENSOR, BAD_RANGE_KIND, CARRIER_UNSET, PART_TOO_LARGE; UNIMPLEMENTED: REGIONS, NCCL.
+// Errors: INVALID_ARGUMENT: BAD_TENSOR, BAD_RANGE_KIND, CARRIER_UNSET, PART_TOO_LARGE; UNIMPLEMENTED: NCCL.
 absl::StatusOr<PartHeader> PartHeaderFromWire(const PartMessage& message);
 
 v1::TensorKind ToWire(TensorKind kind);
+v1::TensorKind ToWire(PartTensor tensor);
 
 }  // namespace chunkkv::rpc
 

@@ -8,12 +8,12 @@
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_identity.h"
 #include "service/rpc/wire_layout.h"
+#include "service/rpc/wire_region.h"
 #include "service/rpc/wire_spec.h"
 
 namespace chunkkv::rpc {
 namespace {
 
-constexpr size_t kMaxTransferIdBytes = 32;
 constexpr size_t kMaxRoutingKeyBytes = 1024;
 
 absl::Status CheckDurability(const v1::Begin& wire) {
@@ -49,9 +49,7 @@ absl::Status ReadScores(const v1::ScoreInput& wire, PutRequest* request) {
 absl::StatusOr<PutRequest> PutRequestFromWire(const v1::Begin& wire, const std::string& tenant) {
   if (wire.has_base()) return Unimplemented("BASE_ENTRY", "base: entries that continue others are not built");
   CHUNKKV_RETURN_IF_ERROR(CheckDurability(wire));
-  if (wire.transfer_id().size() > kMaxTransferIdBytes) {
-    return InvalidArgument("TRANSFER_ID_TOO_LONG", "transfer_id: at most 32 bytes");
-  }
+  CHUNKKV_RETURN_IF_ERROR(CheckTransferIdLength(wire.transfer_id()));
   if (wire.routing_key().size() > kMaxRoutingKeyBytes) {
     return InvalidArgument("BAD_NAME", "routing_key: at most 1024 bytes");
   }

@@ -61,8 +61,9 @@ struct PartHeader {
   RangeKind range = RangeKind::kTokens;
   int64_t begin = 0;
   int64_t end = 0;
-  uint64_t checksum = 0;
-  int64_t payload_bytes = 0;
+  bool in_region = false;     // else its bytes come with it
+  uint64_t checksum = 0;      // of bytes that come with it
+  int64_t payload_bytes = 0;  // likewise
 };
 
 }  // namespace chunkkv

@@ -55,6 +55,11 @@ absl::Status PutSession::FinishPart(uint64_t ticket, bool checksum_matches) {
   return Core(core_)->FinishPart(ticket, checksum_matches);
 }
 
+absl::StatusOr<bool> PutSession::TakeRegionPart(StreamId stream, const PartHeader& header, RegionAccess access,
+                                                const RegionSlice& slice, std::function<void()> resume) {
+  return Core(core_)->TakeRegionPart(stream, header, std::move(access), slice, std::move(resume));
+}
+
 absl::Status PutSession::SetPositions(int32_t group, absl::Span<const int32_t> positions) {
   return Core(core_)->SetPositions(group, positions);
 }

@@ -20,6 +20,7 @@
 #include "service/base/executor.h"
 #include "service/session/put_request.h"
 #include "service/store/entry_store.h"
+#include "service/transfer/region/region_part.h"
 
 namespace chunkkv {
 
@@ -31,7 +32,8 @@ struct SessionLimits {
   int64_t max_positions = int64_t{1} << 24;  // kept positions of all groups together
   int64_t max_ttl_ms = int64_t{30} * 24 * 3'600'000;
   int64_t max_pin_ms = 3'600'000;
-  int32_t max_streams = 64;  // open at once
+  int32_t max_streams = 64;        // open at once
+  bool shareable_entries = false;  // bodies of memory that clients on this host can map
   LayoutLimits layout;
   // How long all open streams may wait for a layer that none of them can bring, before EndIfStalled ends the session.
   int64_t stall_ms = 1000;
@@ -59,6 +61,8 @@ class PutSession : public std::enable_shared_from_this<PutSession> {
     // Kept positions of a group are final. Empty with `everything`. Not called for the policy external, nor for full
     // unless it selects before rows are sent.
     virtual void OnSelection(int32_t group, absl::Span<const int32_t> positions, bool everything) = 0;
+    // A part in a region has been read, or will not be: its memory may be written to.
+    virtual void OnConsumed(const PartHeader& part) { (void)part; }
     // The session ended: once, after Commit or at the first failure. Nothing follows.
     virtual void OnEnd(const absl::Status& status, const PutSummary& summary) = 0;
   };
@@ -107,6 +111,13 @@ class PutSession : public std::enable_shared_from_this<PutSession> {
   // part is finished, also after the session's end: its memory lives until then. Errors end the session
   // (INVALID_ARGUMENT PART_CHECKSUM).
   absl::Status FinishPart(uint64_t ticket, bool checksum_matches);
+
+  // A part that lies in a region: takes its place as PlacePart does, and is read when what is needed of it is known: of
+  // rows that wait for a selection, the kept ones alone, unless the layer is scored by these keys. False: later, as
+  // PlacePart. Errors end the session: as PlacePart but for payload sizes, as RegionPart, and UNIMPLEMENTED
+  // (CONTENT_DIGEST: declared, but not all rows would be read), RESOURCE_EXHAUSTED (BUDGET: too many block ids).
+  absl::StatusOr<bool> TakeRegionPart(StreamId stream, const PartHeader& header, RegionAccess access,
+                                      const RegionSlice& slice, std::function<void()> resume);
 
   // kExternal: kept positions of a group, before its rows. Errors end the session: INVALID_ARGUMENT: BAD_GROUP,
   // POSITIONS_UNEXPECTED (another policy, or twice), BAD_POSITION_COUNT, BAD_POSITIONS (unsorted, repeated, out of

@@ -20,6 +20,11 @@ bool IsScoreInput(PartTensor tensor) {
 
 }  // namespace
 
+absl::Status SessionCore::TensorsAfterSelection(int32_t layer) {
+  return FailedPrecondition("NOT_SELECTED",
+                            absl::StrCat("layer ", layer, ": under this guardrail, tensors come after the selection"));
+}
+
 absl::StatusOr<int32_t> SessionCore::OpenStream() {
   int32_t stream = 0;
   {
@@ -102,18 +107,22 @@ absl::StatusOr<absl::Span<std::byte>> SessionCore::TakeSink(Ticket& ticket) {
   return ticket.sink->span();
 }
 
+absl::StatusOr<std::shared_ptr<LayerStage>> SessionCore::StageOf(const LayerPlan& layer) {
+  std::shared_ptr<LayerStage>& stage = stages_[layer.layer];
+  if (stage != nullptr) return stage;
+  const int64_t bytes =
+      staging_.layer_buffer_bytes > 0 ? staging_.layer_buffer_bytes : LayerStageBytes(layer, put_.plan.token_count);
+  CHUNKKV_ASSIGN_OR_RETURN(BufferPtr buffer, memory_.Acquire(bytes));
+  stage = std::make_shared<LayerStage>(layer, put_.plan.token_count, std::move(buffer));
+  staged_bytes_ += stage->RowBytes();
+  peak_staging_bytes_ = std::max(peak_staging_bytes_, staged_bytes_);
+  return stage;
+}
+
 absl::Status SessionCore::AddRowPieces(const PlacedPart& part, Ticket& ticket, Pieces& pieces) {
   const LayerPlan& layer = put_.layers[part.layer];
   if (put_.row_place == RowPlace::kStaged) {
-    std::shared_ptr<LayerStage>& stage = stages_[part.layer];
-    if (stage == nullptr) {
-      const int64_t bytes =
-          staging_.layer_buffer_bytes > 0 ? staging_.layer_buffer_bytes : LayerStageBytes(layer, put_.plan.token_count);
-      CHUNKKV_ASSIGN_OR_RETURN(BufferPtr buffer, memory_.Acquire(bytes));
-      stage = std::make_shared<LayerStage>(layer, put_.plan.token_count, std::move(buffer));
-      staged_bytes_ += stage->RowBytes();
-      peak_staging_bytes_ = std::max(peak_staging_bytes_, staged_bytes_);
-    }
+    CHUNKKV_ASSIGN_OR_RETURN(const std::shared_ptr<LayerStage> stage, StageOf(layer));
     ticket.memory = stage->buffer();
     PlaceRows(stage->Target(part.tensor), part.begin, part.end, layer.head_major_parts, pieces);
     return absl::OkStatus();
@@ -135,11 +144,7 @@ absl::Status SessionCore::AddPieces(const PlacedPart& part, Ticket& ticket, Piec
     case PlacedPart::Kind::kRows:
       return AddRowPieces(part, ticket, pieces);
     case PlacedPart::Kind::kNamed:
-      if (body_ == nullptr) {
-        return FailedPrecondition(
-            "NOT_SELECTED",
-            absl::StrCat("layer ", part.layer, ": under this guardrail, tensors come after the ", "selection"));
-      }
+      if (body_ == nullptr) return TensorsAfterSelection(part.layer);
       ticket.memory = body_->buffer();
       pieces.push_back({body_->Address(body_->slot(part.layer, part.tensor)) + part.begin, size});
       return absl::OkStatus();
@@ -272,7 +277,9 @@ void SessionCore::Commit(const std::optional<Bytes16>& content_digest, int32_t s
 }
 
 absl::Status SessionCore::TryCommit() {
-  if (committing_stream_ < 0 || committing_ || !tickets_.empty()) return absl::OkStatus();
+  if (committing_stream_ < 0 || committing_ || !tickets_.empty() || region_reads_ > 0) {
+    return absl::OkStatus();
+  }
   if (arrivals_.IsComplete()) {
     committing_ = true;
     strand_->Post([self = shared_from_this()] { self->Finalize(); });

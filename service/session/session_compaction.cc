@@ -144,7 +144,7 @@ absl::StatusOr<std::shared_ptr<EntryBody>> SessionCore::MakeBody(const std::vect
   CHUNKKV_ASSIGN_OR_RETURN(std::vector<TensorSlot> slots,
                            LayOutBody(request_.layout, put_.plan.groups, row_counts, size));
   size = slots.back().offset + slots.back().size_bytes;
-  CHUNKKV_ASSIGN_OR_RETURN(BufferPtr buffer, memory_.Acquire(size));
+  CHUNKKV_ASSIGN_OR_RETURN(BufferPtr buffer, memory_.Acquire(size, BodyKind()));
   return std::make_shared<EntryBody>(put_.layers, std::move(slots), std::move(buffer));
 }
 
@@ -193,6 +193,8 @@ absl::Status SessionCore::ReceiveRows(const LayerPlan& layer) {
 }
 
 absl::Status SessionCore::ReduceStaged(const LayerPlan& layer) {
+  std::vector<RegionRows> in_regions;
+  PositionsPtr positions;
   std::shared_ptr<LayerStage> stage;
   std::shared_ptr<EntryBody> body;
   {
@@ -200,21 +202,31 @@ absl::Status SessionCore::ReduceStaged(const LayerPlan& layer) {
     if (end_.has_value()) return *end_;
     stage = stages_[layer.layer];
     body = body_;
+    in_regions = std::exchange(region_rows_[layer.layer], {});
+    positions = positions_[layer.group];
   }
-  std::vector<RowsView> sources;
-  for (size_t tensor = 0; tensor < layer.tensors.size(); ++tensor) sources.push_back(stage->Rows(tensor));
-  CHUNKKV_RETURN_IF_ERROR(Gather(layer, sources, *body));
+  if (stage != nullptr) {
+    std::vector<RowsView> sources;
+    for (size_t tensor = 0; tensor < layer.tensors.size(); ++tensor) sources.push_back(stage->Rows(tensor));
+    CHUNKKV_RETURN_IF_ERROR(Gather(layer, sources, in_regions, *body));
+    if (in_regions.empty()) {
+      std::vector<Bytes16>& digests = content_digests_[layer.layer];
+      digests.resize(sources.size());
+      runner_.RunParallel(sources.size(), [&](size_t i) { digests[i] = DigestRows(sources[i], runner_.cancelled()); });
+    }
+  }
+  for (const RegionRows& rows : in_regions) {
+    CHUNKKV_RETURN_IF_ERROR(ReadKept(rows.part, rows.source->part, *positions, *body));
+  }
   DigestBody(layer, *body);
-  std::vector<Bytes16>& digests = content_digests_[layer.layer];
-  digests.resize(sources.size());
-  runner_.RunParallel(sources.size(), [&](size_t i) { digests[i] = DigestRows(sources[i], runner_.cancelled()); });
   {
     MutexLock lock(mutex_);
     if (end_.has_value()) return *end_;
-    staged_bytes_ -= stage->RowBytes();
+    for (const RegionRows& rows : in_regions) Consume(rows.part);
+    if (stage != nullptr) staged_bytes_ -= stage->RowBytes();
     stages_[layer.layer] = nullptr;
   }
-  memory_.Recycle(stage->TakeBuffer());
+  if (stage != nullptr) memory_.Recycle(stage->TakeBuffer());
   {
     MutexLock lock(mutex_);
     if (end_.has_value()) return *end_;
@@ -246,12 +258,13 @@ absl::Status SessionCore::ReduceIntoFinal(const LayerPlan& layer) {
   for (size_t tensor = 0; tensor < layer.tensors.size(); ++tensor) {
     sources.push_back(source->Rows(layer.layer, tensor));
   }
-  CHUNKKV_RETURN_IF_ERROR(Gather(layer, sources, *final_body_));
+  CHUNKKV_RETURN_IF_ERROR(Gather(layer, sources, {}, *final_body_));
   DigestBody(layer, *final_body_);
   return absl::OkStatus();
 }
 
-absl::Status SessionCore::Gather(const LayerPlan& layer, const std::vector<RowsView>& sources, EntryBody& destination) {
+absl::Status SessionCore::Gather(const LayerPlan& layer, const std::vector<RowsView>& sources,
+                                 const std::vector<RegionRows>& elsewhere, EntryBody& destination) {
   PositionsPtr positions;
   {
     MutexLock lock(mutex_);
@@ -261,9 +274,12 @@ absl::Status SessionCore::Gather(const LayerPlan& layer, const std::vector<RowsV
   for (size_t tensor = 0; tensor < sources.size(); ++tensor) {
     GatherTask task;
     task.source = sources[tensor];
-    task.positions = *positions;
-    task.destination = destination.Address(destination.slot(layer.layer, tensor));
-    tasks.push_back(task);
+    const TensorSlot& slot = destination.slot(layer.layer, tensor);
+    for (const absl::Span<const int32_t> kept : KeptOutside(*positions, tensor, elsewhere)) {
+      task.positions = kept;
+      task.destination = destination.Address(slot) + (kept.data() - positions->data()) * slot.spec.row_bytes;
+      tasks.push_back(task);
+    }
   }
   Batch batch;
   batch.gather = tasks;

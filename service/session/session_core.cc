@@ -39,6 +39,7 @@ SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPla
       stages_(put_.layers.size()),
       scores_(put_.plan.layers.size()),
       positions_(put_.plan.groups.size()),
+      region_rows_(put_.layers.size()),
       score_posted_(put_.layers.size(), false),
       receive_posted_(put_.layers.size(), false),
       runner_(put_.plan, compactor, executor, memory_, staging_.workspace_bytes,
@@ -63,7 +64,7 @@ absl::Status SessionCore::Begin() {
   {
     MutexLock lock(mutex_);
     if (!staging_.slots.empty() || staging_.body_bytes > 0) {
-      CHUNKKV_ASSIGN_OR_RETURN(BufferPtr buffer, memory_.Acquire(staging_.body_bytes));
+      CHUNKKV_ASSIGN_OR_RETURN(BufferPtr buffer, memory_.Acquire(staging_.body_bytes, BodyKind()));
       body_ = std::make_shared<EntryBody>(put_.layers, std::move(staging_.slots), std::move(buffer));
     }
     for (const LayerPlan& layer : put_.layers) {
@@ -94,6 +95,12 @@ void SessionCore::End(const absl::Status& status) {
     std::ranges::move(std::exchange(free_sinks_, {}), std::back_inserter(memory));
     std::ranges::move(std::exchange(stages_, {}), std::back_inserter(memory));
     std::ranges::move(std::exchange(scores_, {}), std::back_inserter(memory));
+    for (std::vector<RegionRows>& layer : region_rows_) {
+      for (RegionRows& rows : layer) {
+        memory.push_back(std::move(rows.source));
+      }
+    }
+    region_rows_.clear();
     Wake();
     callbacks_.PushLast([this, status] { listener_->OnEnd(status, PutSummary()); });
   }

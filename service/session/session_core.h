@@ -22,6 +22,7 @@
 #include "service/session/part_arrivals.h"
 #include "service/session/put_plan.h"
 #include "service/session/put_session.h"
+#include "service/session/region_rows.h"
 #include "service/session/score_inputs.h"
 #include "service/session/score_recorder.h"
 #include "service/session/staging_memory.h"
@@ -48,6 +49,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   absl::StatusOr<PutSession::Placement> PlacePart(int32_t stream, const PartHeader& header,
                                                   std::function<void()> resume);
   absl::Status FinishPart(uint64_t ticket, bool checksum_matches);
+  absl::StatusOr<bool> TakeRegionPart(int32_t stream, const PartHeader& header, RegionAccess access,
+                                      const RegionSlice& slice, std::function<void()> resume);
   absl::Status SetPositions(int32_t group, absl::Span<const int32_t> positions);
   void Commit(const std::optional<Bytes16>& content_digest, int32_t stream);
   bool IsWorking() const { return !strand_->IsIdle(); }
@@ -73,9 +76,12 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   absl::Status AddPieces(const PlacedPart& part, Ticket& ticket, Pieces& pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AddRowPieces(const PlacedPart& part, Ticket& ticket, Pieces& pieces)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The layer's rows that wait for their selection, made when the first ones arrive.
+  absl::StatusOr<std::shared_ptr<LayerStage>> StageOf(const LayerPlan& layer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<absl::Span<std::byte>> TakeSink(Ticket& ticket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetPositionsLocked(int32_t group, absl::Span<const int32_t> positions)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static absl::Status TensorsAfterSelection(int32_t layer);
   // Posts what `layer` is now ready for.
   void AfterArrival(int32_t layer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Commits if that was asked for and nothing is outstanding; else why it never can.
@@ -84,6 +90,21 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void FreeLater(std::vector<std::shared_ptr<void>> memory);
   // Streams that wait may try again.
   void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // --- Parts in regions, session_regions.cc; reading on the strand ---
+  absl::StatusOr<bool> TakeRegionPartLocked(int32_t stream, const PartHeader& header, RegionAccess access,
+                                            const RegionSlice& slice, std::function<void()>& resume)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<RegionRows> BindToRegion(const PlacedPart& part, RegionAccess access, const RegionSlice& slice)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a part's rows may stay where they are until their group is selected.
+  bool WaitsInRegion(const PlacedPart& part) const;
+  void ReadRegionPart(const RegionRows& rows);
+  absl::Status ReadInto(const PlacedPart& part, const RegionPart& source);
+  // What of the part's rows the positions keep, into the body.
+  absl::Status ReadKept(const PlacedPart& part, const RegionPart& source, absl::Span<const int32_t> positions,
+                        EntryBody& body);
+  void Consume(const PlacedPart& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // --- Compaction, session_compaction.cc; on the strand ---
   void Post(void (SessionCore::*task)(int32_t), int32_t layer);
@@ -97,8 +118,13 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void ReleaseScores(int32_t group);
   absl::Status ReduceStaged(const LayerPlan& layer);
   absl::Status ReduceIntoFinal(const LayerPlan& layer);
-  absl::Status Gather(const LayerPlan& layer, const std::vector<RowsView>& sources, EntryBody& destination);
+  // Rows that `elsewhere` has are left out.
+  absl::Status Gather(const LayerPlan& layer, const std::vector<RowsView>& sources,
+                      const std::vector<RegionRows>& elsewhere, EntryBody& destination);
   void DigestBody(const LayerPlan& layer, EntryBody& body);
+  Buffer::Kind BodyKind() const {
+    return limits_.shareable_entries ? Buffer::Kind::kShareable : Buffer::Kind::kPrivate;
+  }
   absl::StatusOr<std::shared_ptr<EntryBody>> MakeBody(const std::vector<int64_t>& row_counts);
 
   // --- Commit, session_commit.cc; on the strand ---
@@ -134,6 +160,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   std::vector<std::shared_ptr<LayerStage>> stages_ ABSL_GUARDED_BY(mutex_);   // per layer
   std::vector<std::shared_ptr<ScoreInputs>> scores_ ABSL_GUARDED_BY(mutex_);  // per attention layer
   std::vector<PositionsPtr> positions_ ABSL_GUARDED_BY(mutex_);               // per group
+  std::vector<std::vector<RegionRows>> region_rows_ ABSL_GUARDED_BY(mutex_);  // per layer
+  int64_t region_reads_ ABSL_GUARDED_BY(mutex_) = 0;                          // parts that are read, or are about to be
   std::vector<bool> score_posted_ ABSL_GUARDED_BY(mutex_);                    // per layer
   std::vector<bool> receive_posted_ ABSL_GUARDED_BY(mutex_);
   int64_t received_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -8,13 +8,13 @@
 
 namespace chunkkv {
 
-absl::StatusOr<BufferPtr> StagingMemory::Acquire(int64_t size_bytes) {
+absl::StatusOr<BufferPtr> StagingMemory::Acquire(int64_t size_bytes, Buffer::Kind kind) {
   BudgetShare share;
   {
     MutexLock lock(mutex_);
     if (closed_) return absl::CancelledError("the session has ended");
     for (BufferPtr& buffer : free_) {
-      if (buffer->size_bytes() != size_bytes) continue;
+      if (kind == Buffer::Kind::kShareable || buffer->size_bytes() != size_bytes) continue;
       std::swap(buffer, free_.back());
       BufferPtr recycled = std::move(free_.back());
       free_.pop_back();
@@ -26,7 +26,7 @@ absl::StatusOr<BufferPtr> StagingMemory::Acquire(int64_t size_bytes) {
     }
     share = share_.Split(charged_bytes);
   }
-  CHUNKKV_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(size_bytes, std::move(share)));
+  CHUNKKV_ASSIGN_OR_RETURN(Buffer buffer, Buffer::Allocate(size_bytes, std::move(share), kind));
   return std::make_shared<Buffer>(std::move(buffer));
 }
 

@@ -26,7 +26,9 @@ class StagingMemory {
   // Bytes are zero or left over. The caller keeps to its staging plan: what is recycled serves its own size only, so
   // those sizes must be few. Errors: CANCELLED after Close, RESOURCE_EXHAUSTED (OUT_OF_MEMORY), INTERNAL (STAGING: more
   // than was reserved).
-  absl::StatusOr<BufferPtr> Acquire(int64_t size_bytes);
+  absl::StatusOr<BufferPtr> Acquire(int64_t size_bytes) { return Acquire(size_bytes, Buffer::Kind::kPrivate); }
+  // Likewise, never of what is recycled, where `kind` is kShareable.
+  absl::StatusOr<BufferPtr> Acquire(int64_t size_bytes, Buffer::Kind kind);
   // Nobody but the caller may still use `buffer`. Freed at once where nothing is recycled.
   void Recycle(BufferPtr buffer);
   // Hands out `bytes` of what was reserved, or what is left where that is less.

@@ -26,6 +26,8 @@ class Entry {
   const EntryIdentity& identity() const { return identity_; }
   const EntryHeader& header() const { return header_; }
   absl::Span<const std::byte> body() const { return body_.span(); }
+  // Of the body, sealed, where other processes may map it; else -1.
+  int body_descriptor() const { return body_.descriptor(); }
   absl::Span<const std::byte> TensorBytes(const TensorSlot& slot) const {
     return body().subspan(slot.offset, slot.size_bytes);
   }

@@ -130,6 +130,7 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
     }
   }
   CHUNKKV_RETURN_IF_ERROR(VerifyBody(header, body.span()));
+  if (body.descriptor() >= 0) CHUNKKV_RETURN_IF_ERROR(body.Seal());
 
   PromptPath path;
   if (!header.block_digests.empty()) {

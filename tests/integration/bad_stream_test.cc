@@ -103,7 +103,7 @@ std::function<RpcEnd(TestServer&)> ChangedPart(PutRequest (*request_of)(), std::
 // A part on the wire, changed after its checksum was made.
 std::function<RpcEnd(TestServer&)> ChangedWire(std::function<void(v1::PutCacheRequest&)> change) {
   return SmallAfter([change = std::move(change)](PutClient& client, const PutRequest& request, const Prompt&) {
-    v1::PutCacheRequest message = PartOf(RowsPart(request, 0, 0, 10, 20), Bytes(10 * 2 * 8 * 4));
+    v1::PutCacheRequest message = InlinePart(RowsPart(request, 0, 0, 10, 20), Bytes(10 * 2 * 8 * 4));
     change(message);
     client.Send(message);
   });

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <numeric>
 #include <ostream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "service/rpc/wire_bytes.h"
+#include "tests/support/carrier.h"
 #include "tests/support/get_client.h"
 #include "tests/support/put_client.h"
 #include "tests/support/test_server.h"
@@ -31,7 +34,11 @@ struct Way {
 
 std::ostream& operator<<(std::ostream& out, const Way& way) { return out << way.name; }
 
-class EndToEndTest : public testing::TestWithParam<Way> {};
+class TransferConformanceTest : public testing::TestWithParam<std::tuple<CarrierKind, Way>> {
+ protected:
+  const CarrierKind& carrier_kind() const { return std::get<0>(GetParam()); }
+  const Way& way() const { return std::get<1>(GetParam()); }
+};
 
 std::vector<std::vector<int32_t>> KeptOf(const PutRequest& request, const Prompt& prompt) {
   if (request.spec.policy == Policy::kExternal) {
@@ -45,15 +52,16 @@ std::vector<std::vector<int32_t>> KeptOf(const PutRequest& request, const Prompt
   return ReferenceKept(request, prompt).positions;
 }
 
-TEST_P(EndToEndTest, GivesBackWhatWasKept) {
+TEST_P(TransferConformanceTest, GivesBackWhatWasKept) {
   PutRequest request = SmallRequest();
-  GetParam().change(request);
+  way().change(request);
   const Prompt prompt = MakePrompt(request);
   const std::vector<std::vector<int32_t>> kept = KeptOf(request, prompt);
   const bool is_external = request.spec.policy == Policy::kExternal;
   TestServer server;
-  const PutResult put = PutAll(server.channel(), request, prompt, GetParam().part_tokens,
-                               is_external ? kept : std::vector<std::vector<int32_t>>());
+  const std::unique_ptr<Carrier> carrier = carrier_kind().make(server);
+  const PutResult put = PutAll(server.channel(), request, prompt, way().part_tokens,
+                               is_external ? kept : std::vector<std::vector<int32_t>>(), carrier.get());
   ASSERT_TRUE(put.end.ok()) << put.end;
   ASSERT_TRUE(put.committed.has_value());
   EXPECT_EQ(put.committed->durability(), v1::DURABILITY_MEMORY);
@@ -64,7 +72,7 @@ TEST_P(EndToEndTest, GivesBackWhatWasKept) {
       EXPECT_EQ(std::vector<int32_t>(selection.positions().begin(), selection.positions().end()), kept[group]);
     }
   }
-  const GotEntry got = GetAll(server.channel(), GetRequestOf(request));
+  const GotEntry got = carrier->Get(server.channel(), GetRequestOf(request), request);
   ExpectServed(got, request, prompt, kept);
   EXPECT_EQ(got.header.entry_id(), put.committed->entry_id());
   EXPECT_EQ(got.header.entry_digest(), put.committed->entry_digest());
@@ -254,8 +262,9 @@ TEST(GuardrailTest, ABudgetIsRaisedUntilTheMassIsKept) {
   server.ExpectAtRest();
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, EndToEndTest, testing::ValuesIn(kWays),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Ways, TransferConformanceTest,
+                         testing::Combine(testing::ValuesIn(AllCarriers()), testing::ValuesIn(kWays)),
+                         [](const auto& info) { return std::get<0>(info.param).name + std::get<1>(info.param).name; });
 
 }  // namespace
 }  // namespace chunkkv

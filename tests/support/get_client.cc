@@ -73,6 +73,22 @@ const Bytes& GotEntry::tensor(int32_t layer, v1::TensorKind kind, const std::str
   return found == tensors.end() ? none : found->second;
 }
 
+int64_t RowsOf(const v1::GetHeader& header, int32_t layer) {
+  int32_t attention_layer = 0;
+  for (const v1::LayerRun& run : header.layout()) {
+    if (!run.has_attention()) continue;
+    const int32_t within = layer - run.first_layer();
+    if (within >= 0 && within < run.layer_count()) {
+      attention_layer += within;
+      for (const v1::GroupPositions& group : header.groups()) {
+        if (attention_layer < group.group().first_layer() + group.group().layer_count()) return group.row_count();
+      }
+    }
+    attention_layer += run.layer_count();
+  }
+  return 0;
+}
+
 v1::GetCacheRequest GetRequestOf(const PutRequest& request) {
   v1::GetCacheRequest wire;
   rpc::ToWire(request.model, wire.mutable_model());

@@ -27,6 +27,9 @@ struct GotEntry {
   const Bytes& tensor(int32_t layer, v1::TensorKind kind, const std::string& name = "") const;
 };
 
+// Rows of `layer`, an attention layer.
+int64_t RowsOf(const v1::GetHeader& header, int32_t layer);
+
 v1::GetCacheRequest GetRequestOf(const PutRequest& request);
 GotEntry GetAll(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheRequest& request);
 

@@ -24,6 +24,10 @@ static_assert(static_cast<int>(PartTensor::kNamed) == static_cast<int>(TensorKin
 
 constexpr int64_t kPieceBytes = 1 << 20;
 
+PartShape ShapeOf(const TensorSpec& spec, bool head_major) {
+  return {spec.head_count, spec.row_bytes / spec.head_count, head_major};
+}
+
 }  // namespace
 
 v1::Begin BeginOf(const PutRequest& request) {
@@ -62,7 +66,7 @@ v1::Begin BeginOf(const PutRequest& request) {
   return begin;
 }
 
-v1::PutCacheRequest PartOf(const PartHeader& header, const Bytes& bytes) {
+v1::PutCacheRequest InlinePart(const PartHeader& header, const Bytes& bytes) {
   v1::PutCacheRequest message;
   v1::Part* part = message.mutable_part();
   part->set_layer(header.layer);
@@ -90,6 +94,7 @@ std::optional<v1::PutCacheResponse> PutClient::Receive() {
   v1::PutCacheResponse response;
   if (!bytes || !response.ParseFromString(*bytes)) return std::nullopt;
   if (response.has_selection()) selections_[response.selection().group()] = response.selection();
+  if (response.has_consumed()) consumed_.push_back(response.consumed());
   return response;
 }
 
@@ -100,6 +105,12 @@ std::optional<v1::Begun> PutClient::Begin(const v1::Begin& begin) {
   const std::optional<v1::PutCacheResponse> response = Receive();
   if (!response || !response->has_begun()) return std::nullopt;
   return response->begun();
+}
+
+std::optional<v1::Begun> PutClient::Begin(const PutRequest& request) {
+  v1::Begin begin = BeginOf(request);
+  if (carrier_ != nullptr) carrier_->Prepare(begin);
+  return Begin(begin);
 }
 
 bool PutClient::Attach(const std::string& session_id) {
@@ -119,7 +130,7 @@ bool PutClient::SendRows(const PutRequest& request, const Prompt& prompt, int32_
   const TensorSpec spec = LayerTensors(request.layout, layer)[tensor];
   const bool head_major = FindRun(request.layout, layer)->attention->head_major_parts;
   return SendPart(RowsPart(request, layer, tensor, begin, end),
-                  PartBytes(spec, prompt[layer].tensors[tensor], begin, end, head_major));
+                  PartBytes(spec, prompt[layer].tensors[tensor], begin, end, head_major), ShapeOf(spec, head_major));
 }
 
 bool PutClient::SendKeptRows(const PutRequest& request, const Prompt& prompt, int32_t layer, size_t tensor,
@@ -133,7 +144,7 @@ bool PutClient::SendKeptRows(const PutRequest& request, const Prompt& prompt, in
   PartHeader header = RowsPart(request, layer, tensor, begin, end);
   header.range = RangeKind::kKeptRows;
   const bool head_major = FindRun(request.layout, layer)->attention->head_major_parts;
-  return SendPart(header, PartBytes(spec, rows, 0, end - begin, head_major));
+  return SendPart(header, PartBytes(spec, rows, 0, end - begin, head_major), ShapeOf(spec, head_major));
 }
 
 bool PutClient::SendNamed(const PutRequest& request, const Prompt& prompt, int32_t layer) {
@@ -296,15 +307,16 @@ void SendEverything(PutClient& client, const PutRequest& request, const Prompt& 
 }  // namespace
 
 PutResult PutAll(std::shared_ptr<grpc::Channel> channel, const PutRequest& request, const Prompt& prompt,
-                 int64_t part_tokens, const std::vector<std::vector<int32_t>>& external) {
+                 int64_t part_tokens, const std::vector<std::vector<int32_t>>& external, Carrier* carrier) {
   PutResult result;
-  PutClient client(std::move(channel));
+  PutClient client(std::move(channel), carrier);
   result.begun = client.Begin(request);
   if (result.begun && !result.begun->has_already_stored()) {
     SendEverything(client, request, prompt, *result.begun, part_tokens, external);
     result.committed = client.ReceiveCommitted();
   }
   result.selections = client.selections();
+  result.consumed = client.consumed();
   result.end = client.Finish();
   return result;
 }

@@ -9,6 +9,7 @@
 
 #include "chunkkv/v1/put.pb.h"
 #include "service/session/put_request.h"
+#include "tests/support/carrier.h"
 #include "tests/support/raw_stream.h"
 #include "tests/unit/session/put_prompt.h"
 
@@ -16,20 +17,24 @@ namespace chunkkv {
 
 v1::Begin BeginOf(const PutRequest& request);
 // With the right checksum.
-v1::PutCacheRequest PartOf(const PartHeader& header, const Bytes& bytes);
+v1::PutCacheRequest InlinePart(const PartHeader& header, const Bytes& bytes);
 PartHeader RowsPart(const PutRequest& request, int32_t layer, size_t tensor, int64_t begin, int64_t end);
 
 class PutClient {
  public:
-  explicit PutClient(std::shared_ptr<grpc::Channel> channel) : stream_(std::move(channel), "PutCache") {}
+  // `carrier`, which must outlive this, brings the parts; null: they go inline.
+  explicit PutClient(std::shared_ptr<grpc::Channel> channel, Carrier* carrier = nullptr)
+      : carrier_(carrier), stream_(std::move(channel), "PutCache") {}
 
   RawStream& stream() { return stream_; }
   bool Send(const v1::PutCacheRequest& message) { return stream_.Send(message); }
-  bool SendPart(const PartHeader& header, const Bytes& bytes) { return Send(PartOf(header, bytes)); }
+  bool SendPart(const PartHeader& header, const Bytes& bytes, const PartShape& shape = {}) {
+    return Send(carrier_ == nullptr ? InlinePart(header, bytes) : carrier_->PartOf(header, bytes, shape));
+  }
 
   // Sends `begin` and waits for what is answered: empty where the call has failed.
   std::optional<v1::Begun> Begin(const v1::Begin& begin);
-  std::optional<v1::Begun> Begin(const PutRequest& request) { return Begin(BeginOf(request)); }
+  std::optional<v1::Begun> Begin(const PutRequest& request);
   bool Attach(const std::string& session_id);
   // Attaching is not answered: sends what `layer` is selected from, its scores and keys, and waits until `first`, the
   // session's first stream, is told of the selection. False where that does not come.
@@ -52,13 +57,17 @@ class PutClient {
   // Reads on until `group` is selected; empty where the call has ended.
   std::optional<v1::Selection> ReceiveSelection(int32_t group);
   const std::map<int32_t, v1::Selection>& selections() const { return selections_; }
+  // What was said to be consumed, so far.
+  const std::vector<v1::Consumed>& consumed() const { return consumed_; }
   RpcEnd Finish() { return stream_.Finish(); }
 
  private:
   std::optional<v1::PutCacheResponse> Receive();
 
+  Carrier* const carrier_;
   RawStream stream_;
   std::map<int32_t, v1::Selection> selections_;
+  std::vector<v1::Consumed> consumed_;
 };
 
 struct PutResult {
@@ -66,12 +75,14 @@ struct PutResult {
   std::optional<v1::Begun> begun;
   std::optional<v1::Committed> committed;
   std::map<int32_t, v1::Selection> selections;
+  std::vector<v1::Consumed> consumed;
 };
 
 // A whole put in the way that `request` declares, in parts of `part_tokens` tokens.
 // `external`: kept positions of each group, for the policy external.
 PutResult PutAll(std::shared_ptr<grpc::Channel> channel, const PutRequest& request, const Prompt& prompt,
-                 int64_t part_tokens = 1 << 20, const std::vector<std::vector<int32_t>>& external = {});
+                 int64_t part_tokens = 1 << 20, const std::vector<std::vector<int32_t>>& external = {},
+                 Carrier* carrier = nullptr);
 
 }  // namespace chunkkv
 

@@ -2,8 +2,11 @@
 
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <string>
 #include <thread>
 
 #include "service/base/check.h"
@@ -17,12 +20,16 @@ ServerOptions SmallServer() {
   options.thread_count = 2;
   options.scrub_bytes_per_second = 0;
   options.grace_ms = 2000;
+  static std::atomic<int> last_socket{0};
+  options.local_socket.path =
+      testing::TempDir() + "chunkkv-" + std::to_string(getpid()) + "-" + std::to_string(++last_socket);
+  options.map_entries = true;
   options.store.host_budget_bytes = int64_t{64} << 20;
   options.store.max_entry_bytes = options.store.host_budget_bytes;
   return options;
 }
 
-TestServer::TestServer(const ServerOptions& options, Time time) {
+TestServer::TestServer(const ServerOptions& options, Time time) : options_(options) {
   const Clock& clock = time == Time::kFake ? static_cast<const Clock&>(clock_) : Clock::System();
   auto server = Server::Start(options, clock);
   CHUNKKV_CHECK(server.ok());

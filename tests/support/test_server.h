@@ -13,7 +13,7 @@
 
 namespace chunkkv {
 
-// 64 MiB for entries, two threads an executor, no scrubbing.
+// 64 MiB for entries, two threads an executor, no scrubbing, a local socket, entries that can be mapped.
 ServerOptions SmallServer();
 
 class TestServer {
@@ -24,6 +24,7 @@ class TestServer {
 
   Server& server() { return *server_; }
   EntryStore& store() { return server_->store(); }
+  const ServerOptions& server_options() const { return options_; }
   FakeClock& clock() { return clock_; }
   // A connection of its own.
   std::shared_ptr<grpc::Channel> NewChannel() const;
@@ -37,6 +38,7 @@ class TestServer {
   static bool Eventually(const std::function<bool()>& condition);
 
  private:
+  const ServerOptions options_;
   FakeClock clock_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -19,7 +19,7 @@ namespace chunkkv {
 // fetched the descriptor releases it or is gone. A token that nobody fetches is good for a while only. Thread-safe.
 class MappingTable {
  public:
-  static constexpr int64_t kFetchWithinMs = 10'000;
+  static constexpr int64_t kFetchWithinMs = 3'000;
 
   // `clock` must outlive the table.
   explicit MappingTable(const Clock& clock, int64_t max_leases = 65'536) : clock_(clock), max_leases_(max_leases) {}

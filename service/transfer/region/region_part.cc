@@ -38,6 +38,10 @@ absl::StatusOr<RegionPart> RegionPart::OfRows(RegionAccess access, const RegionS
     rows = DensePeerRows(slice.offset_bytes, shape.row_count, shape.head_count, shape.head_bytes, shape.head_major);
   }
   CHUNKKV_RETURN_IF_ERROR(CheckPeerRows(rows, access.region->memory->size_bytes()));
+  if (rows.IsPaged()) {
+    const int64_t slots = rows.first_slot + rows.row_count;
+    rows.block_ids.resize((slots + rows.block_tokens - 1) / rows.block_tokens);
+  }
   return RegionPart(std::move(access), std::move(rows), size_bytes);
 }
 

@@ -15,7 +15,7 @@ absl::StatusOr<TransferPtr> TransferTable::Begin(const std::string& tenant, cons
   }
   const auto [at, inserted] = transfers_.try_emplace(name, nullptr);
   if (!inserted) return FailedPrecondition("TRANSFER_ID_IN_USE", "transfer_id: another transfer in progress has it");
-  TransferPtr transfer(new Transfer(), [this, name = std::move(name)](Transfer* ended) {
+  TransferPtr transfer(new Transfer(tenant), [this, name = std::move(name)](Transfer* ended) {
     {
       MutexLock lock(mutex_);
       transfers_.erase(name);

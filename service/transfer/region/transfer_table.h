@@ -22,10 +22,13 @@ namespace chunkkv {
 // touches anything again.
 class Transfer {
  public:
+  explicit Transfer(std::string tenant) : tenant_(std::move(tenant)) {}
+  const std::string& tenant() const { return tenant_; }
   Gate& gate() { return *gate_; }
 
  private:
   friend class TransferTable;
+  const std::string tenant_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };
 using TransferPtr = std::shared_ptr<Transfer>;

@@ -72,7 +72,7 @@ PreparedPut::PreparedPut(const PutRequest& request, const Prompt& prompt) : requ
 
 void PreparedPut::Add(const PutRequest&, const PartHeader& header, const std::byte* bytes, int64_t size_bytes) {
   // PutCacheRequest and GetCacheResponse have the part under the same number.
-  v1::Part part = PartOf(header, Bytes()).part();
+  v1::Part part = InlinePart(header, Bytes()).part();
   part.clear_payload();
   grpc::Slice slice(bytes, static_cast<size_t>(size_bytes), grpc::Slice::STATIC_SLICE);
   layers_.back().push_back(rpc::MakePartResponse(
