@@ -18,6 +18,7 @@ void ExpectRefused(const BadInput& bad) {
     EXPECT_FALSE(end.message.empty());
   }
   server.ExpectAtRest();
+  EXPECT_TRUE(TestServer::Eventually([&] { return server.server().local_holdings() == 0; }));
 
   PutRequest good = SmallRequest();
   good.key.fill(0x99);

@@ -38,10 +38,11 @@ bool IsPopulated(int descriptor, int64_t size_bytes) {
   return status.st_size >= size_bytes && status.st_blocks * kStatBlockBytes >= size_bytes;
 }
 
-bool IsInMemory(int descriptor) {
-  struct statfs status;
-  if (fstatfs(descriptor, &status) != 0) return false;
-  return status.f_type == TMPFS_MAGIC || status.f_type == HUGETLBFS_MAGIC;
+bool IsFileInMemory(int descriptor) {
+  struct stat file;
+  struct statfs system;
+  if (fstat(descriptor, &file) != 0 || fstatfs(descriptor, &system) != 0) return false;
+  return S_ISREG(file.st_mode) && (system.f_type == TMPFS_MAGIC || system.f_type == HUGETLBFS_MAGIC);
 }
 
 }  // namespace
@@ -49,7 +50,7 @@ bool IsInMemory(int descriptor) {
 absl::StatusOr<std::shared_ptr<SharedMemory>> SharedMemory::Map(FileDescriptor descriptor, int64_t size_bytes) {
   if (size_bytes <= 0) return InvalidArgument("BAD_REGION_SIZE", absl::StrCat("size_bytes is ", size_bytes));
   const int access = fcntl(descriptor.get(), F_GETFL);
-  if (!IsInMemory(descriptor.get()) || access < 0 || (access & O_ACCMODE) == O_WRONLY || (access & O_PATH) != 0) {
+  if (!IsFileInMemory(descriptor.get()) || access < 0 || (access & O_ACCMODE) == O_WRONLY || (access & O_PATH) != 0) {
     return FailedPrecondition("NOT_SHARED_MEMORY", "the descriptor is no readable memfd or file of a tmpfs");
   }
   if (!IsPopulated(descriptor.get(), size_bytes)) {
