@@ -1,20 +1,16 @@
 // What the server does with the network: puts and gets of large entries against raw TCP, all over loopback in one run.
 //
 //   service_bench [rounds]
-#include <time.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "service/base/check.h"
-#include "service/rpc/wire_bytes.h"
 #include "tests/bench/service/bulk_client.h"
+#include "tests/bench/service/rates.h"
 #include "tests/bench/service/raw_tcp.h"
 #include "tests/support/child_process.h"
 #include "tests/support/put_client.h"
@@ -22,79 +18,9 @@
 namespace chunkkv::bench {
 namespace {
 
-constexpr int64_t kMiB = int64_t{1} << 20;
-
-// Of one transfer. The processor time is of both sides, and is what other programs on the machine lengthen least.
-struct Cost {
-  double seconds = 0;
-  double cpu_seconds = 0;
-};
-
-struct Rate {
-  double median_gb_s = 0;
-  double spread = 0;  // (third quartile - first quartile) / median
-  double cpu_s_per_gb = 0;
-};
-
-Rate RateOf(std::vector<Cost> costs, int64_t bytes) {
-  const double gigabytes = static_cast<double>(bytes) / 1e9;
-  const auto quartile = [&](auto member, size_t quarter) {
-    std::sort(costs.begin(), costs.end(), [&](const Cost& a, const Cost& b) { return a.*member < b.*member; });
-    return costs[(costs.size() - 1) * quarter / 4].*member;
-  };
-  const double median = quartile(&Cost::seconds, 2);
-  return {gigabytes / median, (quartile(&Cost::seconds, 3) - quartile(&Cost::seconds, 1)) / median,
-          quartile(&Cost::cpu_seconds, 2) / gigabytes};
-}
-
-double CpuSeconds(pid_t pid) {
-  clockid_t clock;
-  timespec time;
-  CHUNKKV_CHECK(clock_getcpuclockid(pid, &clock) == 0);
-  CHUNKKV_CHECK(clock_gettime(clock, &time) == 0);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-// Of this process and the server's.
-Cost CostOf(pid_t server, const std::function<void()>& body) {
-  const double cpu = CpuSeconds(0) + CpuSeconds(server);
-  const auto begin = std::chrono::steady_clock::now();
-  body();
-  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
-          CpuSeconds(0) + CpuSeconds(server) - cpu};
-}
-
 void Print(const char* name, const Rate& rate, const Rate& tcp) {
   std::printf("%-34s %5.2f GB/s  spread %3.0f %%  %4.0f %% of raw TCP  %5.2f cpu s/GB\n", name, rate.median_gb_s,
               100 * rate.spread, 100 * rate.median_gb_s / tcp.median_gb_s, rate.cpu_s_per_gb);
-}
-
-// bf16, 8 KV heads of 128: 4 KiB a token and layer.
-PutRequest BaseRequest(int32_t layer_count, int64_t token_count) {
-  AttentionRun attention;
-  attention.query_head_count = 8;
-  attention.kv_head_count = 8;
-  attention.key_head_size = attention.value_head_size = 128;
-  attention.key_dtype = attention.value_dtype = DType::kBF16;
-  PutRequest request = SmallRequest();
-  request.layout = {AttentionLayers(0, layer_count, attention)};
-  request.model.layer_count = request.shard.layer_count = layer_count;
-  request.model.kv_head_count = request.shard.kv_head_count = 8;
-  request.model.key_head_size = request.model.value_head_size = 128;
-  request.token_count = token_count;
-  request.spec = CompactionSpec();
-  request.score_source = ScoreSource::kNone;
-  request.score_dtype = DType::kBF16;
-  return request;
-}
-
-// Makes room for the next put of the same key.
-void DeleteAll(v1::KvCacheService::Stub& stub) {
-  v1::TrimCachesRequest request;
-  request.set_fingerprint(rpc::ToString(Fingerprint(BaseRequest(32, 1).model)));
-  v1::TrimCachesResponse response;
-  grpc::ClientContext context;
-  CHUNKKV_CHECK(stub.TrimCaches(&context, request, &response).ok());
 }
 
 void Run(int rounds) {

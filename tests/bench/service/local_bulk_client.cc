@@ -1,0 +1,126 @@
+#include "tests/bench/service/local_bulk_client.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <utility>
+
+#include "service/base/check.h"
+#include "tests/support/get_client.h"
+#include "tests/support/put_client.h"
+
+namespace chunkkv::bench {
+
+LocalBulkClient::LocalBulkClient(v1::KvCacheService::Stub& stub, const std::string& socket_path, int64_t size_bytes)
+    : stub_(stub), client_(socket_path), file_(size_bytes) {
+  std::memset(file_.bytes().data(), 1, file_.bytes().size());
+  region_id_ = RegisterFile(client_, stub, file_, size_bytes);
+  CHUNKKV_CHECK(!region_id_.empty());
+}
+
+void LocalBulkClient::Load(const PutRequest& request, const Prompt& prompt) {
+  std::byte* to = file_.bytes().data();
+  for (int32_t layer = 0; layer < LayerCount(request.layout); ++layer) {
+    for (const Bytes& tensor : prompt[layer].tensors) {
+      std::memcpy(to, tensor.data(), tensor.size());
+      to += tensor.size();
+    }
+  }
+}
+
+v1::Committed LocalBulkClient::Put(const PutRequest& put, const Prompt& prompt, uint8_t key) {
+  PutRequest request = put;
+  request.key.fill(key);
+  grpc::ClientContext context;
+  const auto stream = stub_.PutCache(&context);
+  v1::PutCacheRequest message;
+  *message.mutable_begin() = BeginOf(request);
+  message.mutable_begin()->set_transfer_id(NextTransfer());
+  stream->Write(message);
+  int64_t offset = 0;
+  for (int32_t layer = 0; layer < LayerCount(request.layout); ++layer) {
+    for (const auto& [tensor, scores] : {std::pair(PartTensor::kQueries, &prompt[layer].queries),
+                                         std::pair(PartTensor::kTokenScores, &prompt[layer].token_scores)}) {
+      if (scores->empty()) continue;
+      PartHeader header;
+      header.layer = layer;
+      header.tensor = tensor;
+      header.range = RangeKind::kBytes;
+      header.end = static_cast<int64_t>(scores->size());
+      stream->Write(InlinePart(header, *scores));
+    }
+    for (size_t tensor = 0; tensor < prompt[layer].tensors.size(); ++tensor) {
+      const auto size = static_cast<int64_t>(prompt[layer].tensors[tensor].size());
+      message = InlinePart(RowsPart(request, layer, tensor, 0, request.token_count), {});
+      v1::TensorPayload* payload = message.mutable_part()->mutable_payload();
+      payload->mutable_region()->set_region_id(region_id_);
+      payload->mutable_region()->set_offset_bytes(offset);
+      payload->mutable_region()->set_length_bytes(size);
+      stream->Write(message);
+      offset += size;
+    }
+  }
+  message.mutable_commit();
+  stream->WriteLast(message, grpc::WriteOptions());
+  v1::PutCacheResponse response;
+  while (stream->Read(&response)) {
+  }
+  CHUNKKV_CHECK(stream->Finish().ok() && response.has_committed());
+  return response.committed();
+}
+
+void LocalBulkClient::GetInto(const PutRequest& put, uint8_t key) {
+  PutRequest request = put;
+  request.key.fill(key);
+  v1::GetCacheRequest get = GetRequestOf(request);
+  get.set_transfer_id(NextTransfer());
+  int64_t offset = 0;
+  for (int32_t layer = 0; layer < LayerCount(request.layout); ++layer) {
+    for (const TensorSpec& spec : LayerTensors(request.layout, layer)) {
+      v1::GetCacheRequest::LayerTarget* target = get.mutable_target()->add_layers();
+      target->set_layer(layer);
+      target->set_tensor(static_cast<v1::TensorKind>(spec.kind));
+      target->mutable_slice()->set_region_id(region_id_);
+      target->mutable_slice()->set_offset_bytes(offset);
+      target->mutable_slice()->set_length_bytes(request.token_count * spec.row_bytes);
+      offset += request.token_count * spec.row_bytes;
+    }
+  }
+  grpc::ClientContext context;
+  const auto stream = stub_.GetCache(&context, get);
+  v1::GetCacheResponse response;
+  while (stream->Read(&response)) {
+  }
+  CHUNKKV_CHECK(stream->Finish().ok());
+}
+
+std::unique_ptr<LocalBulkClient::Mapped> LocalBulkClient::GetMapped(const PutRequest& put, uint8_t key) {
+  PutRequest request = put;
+  request.key.fill(key);
+  v1::GetCacheRequest get = GetRequestOf(request);
+  get.mutable_target()->set_map(true);
+  grpc::ClientContext context;
+  const auto stream = stub_.GetCache(&context, get);
+  v1::GetCacheResponse response;
+  CHUNKKV_CHECK(stream->Read(&response) && response.header().has_mapping());
+  auto mapped = std::make_unique<Mapped>(client_, response.header().mapping());
+  CHUNKKV_CHECK(!stream->Read(&response) && stream->Finish().ok());
+  return mapped;
+}
+
+LocalBulkClient::Mapped::Mapped(LocalClient& client, const v1::Mapping& mapping)
+    : client_(client), token_(mapping.token()) {
+  const ReceivedLocalMessage fetched = client.Map(token_);
+  CHUNKKV_CHECK(fetched.descriptor.is_open());
+  const auto size = static_cast<size_t>(mapping.size_bytes());
+  void* const address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fetched.descriptor.get(), 0);
+  CHUNKKV_CHECK(address != MAP_FAILED);
+  bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+LocalBulkClient::Mapped::~Mapped() {
+  munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  client_.Release(token_);
+}
+
+}  // namespace chunkkv::bench
