@@ -18,6 +18,7 @@
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/kv_cache_service.h"
+#include "service/rpc/local_get.h"
 #include "service/rpc/rpc_context.h"
 #include "service/upkeep.h"
 
@@ -101,8 +102,12 @@ class Server::Impl {
                                                     "needs --insecure-listen");
     }
     if (!options_.local_socket.path.empty()) {
-      CHUNKKV_ASSIGN_OR_RETURN(local_socket_,
-                               LocalSocket::Listen(options_.local_socket, local_.regions, local_.mappings));
+      CHUNKKV_ASSIGN_OR_RETURN(
+          local_socket_,
+          LocalSocket::Listen(options_.local_socket, local_.regions, local_.mappings,
+                              [this](const std::string& tenant, PeerId peer, const std::string& request) {
+                                return rpc::LocalGet(context_, tenant, peer, request);
+                              }));
     }
     grpc::EnableDefaultHealthCheckService(true);
     if (options_.reflection) {

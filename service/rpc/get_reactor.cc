@@ -8,10 +8,9 @@
 #include "service/base/status_macros.h"
 #include "service/rpc/call_checks.h"
 #include "service/rpc/grpc_status.h"
+#include "service/rpc/local_get.h"
 #include "service/rpc/part_source.h"
 #include "service/rpc/region_writer.h"
-#include "service/rpc/wire_bytes.h"
-#include "service/rpc/wire_part.h"
 
 namespace chunkkv::rpc {
 namespace {
@@ -123,7 +122,8 @@ absl::Status GetReactor::TryServe(const EntryPtr& entry) {
   v1::GetCacheResponse response;
   ToWire(*entry, range, response.mutable_header());
   if (request_.target.map) {
-    CHUNKKV_RETURN_IF_ERROR(OfferMapping(entry, response.mutable_header()->mutable_mapping()));
+    CHUNKKV_RETURN_IF_ERROR(
+        OfferMapping(context_, tenant_, entry, std::nullopt, response.mutable_header()->mutable_mapping()));
   }
   begun_ms_ = context_.timers.NowMs();
   idle_ = IdleTimer::Start(context_.timers, context_.limits.idle_timeout_ms, [weak = weak_from_this()] {
@@ -147,27 +147,6 @@ absl::StatusOr<std::unique_ptr<MessageSource>> GetReactor::SourceOf(const EntryP
   }
   return RegionWriter::Create(entry, range, request_.target, transfer_, context_.local.regions, context_.store,
                               context_.compactor, context_.compaction_executor);
-}
-
-absl::Status GetReactor::OfferMapping(const EntryPtr& entry, v1::Mapping* mapping) {
-  if (!context_.local.maps_entries) {
-    return FailedPrecondition("MAPPING_DISABLED", "target.map: see the server's option --map-entries");
-  }
-  if (entry->body_descriptor() < 0) {
-    return FailedPrecondition("NOT_MAPPABLE", "target.map: this entry's bytes are not in memory of their own");
-  }
-  CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token, context_.local.mappings.Lease(entry, entry->body_descriptor()));
-  mapping->set_token(ToString(token));
-  mapping->set_size_bytes(entry->header().BodyBytes());
-  for (const TensorSlot& slot : entry->header().tensors) {
-    v1::Mapping::TensorPlace* place = mapping->add_tensors();
-    place->set_layer(slot.spec.layer);
-    place->set_tensor(ToWire(slot.spec.kind));
-    if (slot.spec.kind == TensorKind::kNamed) place->set_name(slot.spec.name);
-    place->set_offset_bytes(slot.offset);
-    place->set_size_bytes(slot.size_bytes);
-  }
-  return absl::OkStatus();
 }
 
 void GetReactor::OnWriteDone(bool ok) {

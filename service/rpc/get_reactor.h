@@ -42,7 +42,6 @@ class GetReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Found(absl::StatusOr<EntryPtr> entry);
   absl::Status TryServe(const EntryPtr& entry);
   absl::StatusOr<std::unique_ptr<MessageSource>> SourceOf(const EntryPtr& entry, const ServedRange& range);
-  absl::Status OfferMapping(const EntryPtr& entry, v1::Mapping* mapping);
   void Produce();
   void Stalled();
   void Drop();

@@ -3,14 +3,20 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
-#include "service/rpc/wire_bytes.h"
+#include "chunkkv/kernels/status.h"
 #include "tests/support/carrier.h"
 #include "tests/support/get_client.h"
 #include "tests/support/local_client.h"
@@ -258,6 +264,95 @@ TEST(MappingTest, GivesTheEntrysBytesSealedUntilTheyAreReleased) {
   EXPECT_TRUE(TestServer::Eventually([&] { return server.store().Stats().used_bytes == 0; }));
   munmap(address, size);
   ExpectNothingLent(server);
+}
+
+TEST(MappingTest, IsGivenOnTheSocketItselfOnceOneWasFetched) {
+  TestServer server;
+  const PutRequest put = SmallRequest();
+  ASSERT_TRUE(PutAll(server.channel(), put, MakePrompt(put)).end.ok());
+  const std::string request = MapRequestOf(put).SerializeAsString();
+  LocalClient client(server.server_options().local_socket.path);
+  EXPECT_EQ(LocalClient::ReasonOf(client.Get(request)), "NOTHING_MAPPED");
+  const GotEntry got = GetAll(server.channel(), MapRequestOf(put));
+  EXPECT_EQ(LocalClient::ReasonOf(client.Map(got.header.mapping().token())), "");
+
+  const ReceivedLocalMessage answer = client.Get(request);
+  ASSERT_EQ(LocalClient::ReasonOf(answer), "");
+  v1::GetHeader header;
+  ASSERT_TRUE(header.ParseFromString(answer.body));
+  EXPECT_TRUE(answer.descriptor.is_open());
+  EXPECT_NE(header.mapping().token(), got.header.mapping().token());
+  header.clear_mapping();
+  v1::GetHeader expected = got.header;
+  expected.clear_mapping();
+  EXPECT_EQ(header.SerializeAsString(), expected.SerializeAsString());
+  EXPECT_EQ(server.server().local_holdings(), 2);
+
+  // Whatever is wrong, the connection goes on.
+  v1::GetCacheRequest other = MapRequestOf(put);
+  other.mutable_prompt()->set_key(std::string(32, 'x'));
+  EXPECT_EQ(LocalClient::ReasonOf(client.Get(other.SerializeAsString())), "ENTRY_NOT_FOUND");
+  other = MapRequestOf(put);
+  other.set_wait_ms(1000);
+  EXPECT_EQ(LocalClient::ReasonOf(client.Get(other.SerializeAsString())), "USE_GRPC");
+  EXPECT_EQ(LocalClient::ReasonOf(client.Get(GetRequestOf(put).SerializeAsString())), "USE_GRPC");
+  EXPECT_EQ(LocalClient::ReasonOf(client.Get("\xff\xff\xff")), "MALFORMED_MESSAGE");
+  EXPECT_EQ(LocalClient::ReasonOf(client.Get(request)), "");
+}
+
+// Anything that is no message of ours: the connection is closed, others are not harmed, and no descriptor stays open.
+TEST(LocalSocketTest, ClosesConnectionsThatSayAnythingElse) {
+  TestServer server;
+  const std::string path = server.server_options().local_socket.path;
+  LocalClient good(path);
+  const SharedFile file(kFileBytes);
+  const auto open_descriptors = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+  };
+  const auto before = open_descriptors();
+  std::mt19937 random(1);
+  for (int round = 0; round < 300; ++round) {
+    LocalClient client(path);
+    std::string bytes(random() % 90, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random());
+    if (round % 3 == 0 && bytes.size() >= 8) {
+      const uint32_t head[2] = {LocalMessage::kMagic, static_cast<uint32_t>(random() % 6)};
+      std::memcpy(bytes.data(), head, sizeof head);
+    }
+    LocalMessage message;
+    std::memcpy(&message, bytes.data(), std::min(bytes.size(), sizeof message));
+    const bool is_whole = bytes.size() >= sizeof message && message.magic == LocalMessage::kMagic;
+    if (is_whole) {
+      SendLocalMessage(client.connection(), message, round % 2 == 0 ? file.descriptor() : -1,
+                       std::string_view(bytes).substr(sizeof message));
+    } else if (!bytes.empty()) {
+      send(client.connection(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    }
+    shutdown(client.connection(), SHUT_WR);
+    while (ReceiveLocalMessage(client.connection()).message.has_value()) {
+    }
+  }
+  EXPECT_NE(good.Offer(file.descriptor()), Bytes32{});
+  EXPECT_TRUE(TestServer::Eventually([&] { return server.server().local_holdings() == 1; }));
+  EXPECT_TRUE(TestServer::Eventually([&] { return open_descriptors() == before + 1; }));
+}
+
+TEST(LocalSocketTest, ReplacesASocketThatNobodyListensOnAndRefusesOneInUse) {
+  TestServer server;
+  ServerOptions options = SmallServer();
+  options.local_socket.path = server.server_options().local_socket.path;
+  EXPECT_EQ(StatusReason(Server::Start(options, server.clock()).status()), "CANNOT_LISTEN");
+  options.local_socket.path = testing::TempDir() + "chunkkv-abandoned";
+  {
+    const FileDescriptor abandoned(socket(AF_UNIX, SOCK_SEQPACKET, 0));
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    options.local_socket.path.copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(bind(abandoned.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  }
+  EXPECT_TRUE(Server::Start(options, server.clock()).ok());
+  options.local_socket.path = std::string(200, 'p');
+  EXPECT_EQ(StatusReason(Server::Start(options, server.clock()).status()), "BAD_LOCAL_SOCKET");
 }
 
 TEST(MappingTest, EndsWithTheClient) {

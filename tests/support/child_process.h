@@ -42,6 +42,7 @@ class ServerProcess {
   ServerProcess(const std::string& program, const std::vector<std::string>& flags);
   const std::string& address() const { return address_; }
   ChildProcess& process() { return process_; }
+  const ChildProcess& process() const { return process_; }
 
  private:
   const std::string port_file_;

@@ -52,6 +52,13 @@ ReceivedLocalMessage LocalClient::Map(const std::string& token) {
   return Ask(LocalMessage::kMap, *FixedFromView<32>(token), -1);
 }
 
+ReceivedLocalMessage LocalClient::Get(const std::string& request) {
+  LocalMessage message;
+  message.kind = LocalMessage::kGet;
+  if (!SendLocalMessage(connection_.get(), message, -1, request)) return {};
+  return ReceiveLocalMessage(connection_.get());
+}
+
 void LocalClient::Release(const std::string& token) {
   LocalMessage message;
   message.kind = LocalMessage::kRelease;

@@ -45,6 +45,8 @@ class LocalClient {
   ReceivedLocalMessage Ask(uint32_t kind, const Bytes32& token, int descriptor);
   Bytes32 Offer(int descriptor) { return Ask(LocalMessage::kOffer, {}, descriptor).message->token; }
   ReceivedLocalMessage Map(const std::string& token);
+  // `request`: a GetCacheRequest.
+  ReceivedLocalMessage Get(const std::string& request);
   void Release(const std::string& token);
   static std::string ReasonOf(const ReceivedLocalMessage& answer);
 

@@ -42,11 +42,12 @@ LocalMessage LocalError(std::string_view reason) {
   return message;
 }
 
-bool SendLocalMessage(int connection, const LocalMessage& message, int descriptor) {
-  iovec bytes = {const_cast<LocalMessage*>(&message), sizeof message};
+bool SendLocalMessage(int connection, const LocalMessage& message, int descriptor, std::string_view body) {
+  iovec bytes[] = {{const_cast<LocalMessage*>(&message), sizeof message},
+                   {const_cast<char*>(body.data()), body.size()}};
   msghdr header = {};
-  header.msg_iov = &bytes;
-  header.msg_iovlen = 1;
+  header.msg_iov = bytes;
+  header.msg_iovlen = body.empty() ? 1 : 2;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   if (descriptor >= 0) {
     header.msg_control = control;
@@ -61,15 +62,16 @@ bool SendLocalMessage(int connection, const LocalMessage& message, int descripto
   do {
     sent = sendmsg(connection, &header, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
-  return sent == sizeof message;
+  return sent == static_cast<ssize_t>(sizeof message + body.size());
 }
 
 ReceivedLocalMessage ReceiveLocalMessage(int connection) {
   LocalMessage message;
-  iovec bytes = {&message, sizeof message};
+  thread_local std::string body(LocalMessage::kMaxBodyBytes, '\0');
+  iovec bytes[] = {{&message, sizeof message}, {body.data(), body.size()}};
   msghdr header = {};
-  header.msg_iov = &bytes;
-  header.msg_iovlen = 1;
+  header.msg_iov = bytes;
+  header.msg_iovlen = 2;
   alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))];
   header.msg_control = control;
   header.msg_controllen = sizeof control;
@@ -83,9 +85,10 @@ ReceivedLocalMessage ReceiveLocalMessage(int connection) {
     return received;
   }
   FileDescriptor descriptor = TakeDescriptors(header);
-  const bool is_whole = size == sizeof message && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+  const bool is_whole =
+      size >= static_cast<ssize_t>(sizeof message) && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
   if (!is_whole || message.magic != LocalMessage::kMagic) return received;
-  return {message, std::move(descriptor), false};
+  return {message, body.substr(0, size - sizeof message), std::move(descriptor), false};
 }
 
 }  // namespace chunkkv

@@ -54,7 +54,8 @@ bool IsAbandoned(const sockaddr_un& address) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalSocket>> LocalSocket::Listen(const LocalSocketOptions& options,
-                                                                 RegionTable& regions, MappingTable& mappings) {
+                                                                 RegionTable& regions, MappingTable& mappings,
+                                                                 LocalGetHandler get) {
   CHUNKKV_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(options.path));
   FileDescriptor listener = MakeSocket();
   FileDescriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -65,16 +66,17 @@ absl::StatusOr<std::unique_ptr<LocalSocket>> LocalSocket::Listen(const LocalSock
   if (bind(listener.get(), Generic(address), sizeof address) != 0) return CannotListen(options.path, "bind");
   if (listen(listener.get(), kBacklog) != 0) return CannotListen(options.path, "listen");
   return std::unique_ptr<LocalSocket>(
-      new LocalSocket(options, std::move(listener), std::move(wake), regions, mappings));
+      new LocalSocket(options, std::move(listener), std::move(wake), regions, mappings, std::move(get)));
 }
 
 LocalSocket::LocalSocket(const LocalSocketOptions& options, FileDescriptor listener, FileDescriptor wake,
-                         RegionTable& regions, MappingTable& mappings)
+                         RegionTable& regions, MappingTable& mappings, LocalGetHandler get)
     : options_(options),
       listener_(std::move(listener)),
       wake_(std::move(wake)),
       regions_(regions),
       mappings_(mappings),
+      get_(std::move(get)),
       thread_([this] { Serve(); }) {}
 
 LocalSocket::~LocalSocket() {
@@ -92,7 +94,7 @@ void LocalSocket::Serve() {
     watched = {{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
     peers.clear();
     for (const auto& [peer, connection] : connections_) {
-      watched.push_back({connection.get(), POLLIN, 0});
+      watched.push_back({connection.descriptor.get(), POLLIN, 0});
       peers.push_back(peer);
     }
     // A full house leaves newcomers in the backlog.
@@ -104,7 +106,7 @@ void LocalSocket::Serve() {
     if (watched[0].revents != 0) return;
     if (watched[1].revents != 0) Accept();
     for (size_t i = 0; i < peers.size(); ++i) {
-      if (watched[i + 2].revents != 0 && !Answer(peers[i], watched[i + 2].fd)) Close(peers[i]);
+      if (watched[i + 2].revents != 0 && !Answer(peers[i], connections_.at(peers[i]))) Close(peers[i]);
     }
   }
 }
@@ -116,7 +118,7 @@ void LocalSocket::Accept() {
     SendLocalMessage(connection.get(), LocalError("PEER_NOT_ALLOWED"), -1);
     return;
   }
-  connections_.emplace(++last_peer_, std::move(connection));
+  connections_.emplace(++last_peer_, Connection{std::move(connection), ""});
 }
 
 bool LocalSocket::IsAllowed(int connection) const {
@@ -127,35 +129,44 @@ bool LocalSocket::IsAllowed(int connection) const {
          std::find(options_.users.begin(), options_.users.end(), credentials.uid) != options_.users.end();
 }
 
-bool LocalSocket::Answer(PeerId peer, int connection) {
-  ReceivedLocalMessage received = ReceiveLocalMessage(connection);
+bool LocalSocket::Answer(PeerId peer, Connection& connection) {
+  ReceivedLocalMessage received = ReceiveLocalMessage(connection.descriptor.get());
   if (received.would_block) return true;
   if (!received.message) return false;
-  return AnswerTo(peer, connection, *received.message, std::move(received.descriptor));
+  const LocalMessage message = *received.message;
+  if (!received.body.empty() && message.kind != LocalMessage::kGet) return false;
+  return AnswerTo(peer, connection, message, std::move(received));
 }
 
-bool LocalSocket::AnswerTo(PeerId peer, int connection, LocalMessage message, FileDescriptor descriptor) {
-  const auto refuse = [&](const absl::Status& status) {
-    return SendLocalMessage(connection, LocalError(StatusReason(status)), -1);
-  };
+bool LocalSocket::AnswerTo(PeerId peer, Connection& connection, LocalMessage message, ReceivedLocalMessage received) {
+  const int to = connection.descriptor.get();
+  const auto refuse = [&](std::string_view reason) { return SendLocalMessage(to, LocalError(reason), -1); };
   switch (message.kind) {
     case LocalMessage::kOffer: {
-      if (!descriptor.is_open()) return SendLocalMessage(connection, LocalError("DESCRIPTOR_MISSING"), -1);
-      const absl::StatusOr<Bytes32> token = regions_.Offer(peer, std::move(descriptor));
-      if (!token.ok()) return refuse(token.status());
+      if (!received.descriptor.is_open()) return refuse("DESCRIPTOR_MISSING");
+      const absl::StatusOr<Bytes32> token = regions_.Offer(peer, std::move(received.descriptor));
+      if (!token.ok()) return refuse(StatusReason(token.status()));
       message.token = *token;
-      return SendLocalMessage(connection, message, -1);
+      return SendLocalMessage(to, message, -1);
     }
     case LocalMessage::kMap: {
-      const absl::StatusOr<MappingTable::Fetched> fetched = mappings_.Fetch(peer, message.token);
-      if (!fetched.ok()) return refuse(fetched.status());
-      return SendLocalMessage(connection, message, fetched->descriptor);
+      absl::StatusOr<MappingTable::Fetched> fetched = mappings_.Fetch(peer, message.token);
+      if (!fetched.ok()) return refuse(StatusReason(fetched.status()));
+      connection.tenant = std::move(fetched->tenant);
+      return SendLocalMessage(to, message, fetched->descriptor);
     }
     case LocalMessage::kRelease:
       mappings_.Release(peer, message.token);
       return true;
+    case LocalMessage::kGet: {
+      if (connection.tenant.empty()) return refuse("NOTHING_MAPPED");
+      const absl::StatusOr<LocalGetReply> reply = get_(connection.tenant, peer, received.body);
+      if (!reply.ok()) return refuse(StatusReason(reply.status()));
+      message.token = reply->lease;
+      return SendLocalMessage(to, message, reply->descriptor, reply->header);
+    }
     default:
-      return SendLocalMessage(connection, LocalError("UNKNOWN_KIND"), -1);
+      return refuse("UNKNOWN_KIND");
   }
 }
 

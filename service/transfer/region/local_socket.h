@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,6 +27,17 @@ struct LocalSocketOptions {
   int32_t max_connections = 1024;
 };
 
+// A get on the socket itself, in less time than a call over gRPC takes: `tenant` is proven by the mapping that the
+// connection has fetched before. What it returns is short, and `lease` has been given to the peer.
+struct LocalGetReply {
+  Bytes32 lease{};
+  std::string header;
+  std::shared_ptr<const void> entry;
+  int descriptor = -1;
+};
+using LocalGetHandler =
+    std::function<absl::StatusOr<LocalGetReply>(const std::string& tenant, PeerId peer, const std::string& request)>;
+
 // Serves in one thread of its own, which never waits for a client. A connection that ends takes with it what its client
 // had lent and mapped.
 class LocalSocket {
@@ -34,19 +46,23 @@ class LocalSocket {
   // replaced. The tables must outlive this. Errors: INVALID_ARGUMENT BAD_LOCAL_SOCKET (too long a path), UNAVAILABLE
   // CANNOT_LISTEN.
   static absl::StatusOr<std::unique_ptr<LocalSocket>> Listen(const LocalSocketOptions& options, RegionTable& regions,
-                                                             MappingTable& mappings);
+                                                             MappingTable& mappings, LocalGetHandler get);
   // Ends all connections and removes the socket.
   ~LocalSocket();
 
  private:
   LocalSocket(const LocalSocketOptions& options, FileDescriptor listener, FileDescriptor wake, RegionTable& regions,
-              MappingTable& mappings);
+              MappingTable& mappings, LocalGetHandler get);
   void Serve();
   void Accept();
   bool IsAllowed(int connection) const;
+  struct Connection {
+    FileDescriptor descriptor;
+    std::string tenant;  // of the mapping fetched last; empty: none yet
+  };
   // False where the connection is to be closed.
-  bool Answer(PeerId peer, int connection);
-  bool AnswerTo(PeerId peer, int connection, LocalMessage message, FileDescriptor descriptor);
+  bool Answer(PeerId peer, Connection& connection);
+  bool AnswerTo(PeerId peer, Connection& connection, LocalMessage message, ReceivedLocalMessage received);
   void Close(PeerId peer);
 
   const LocalSocketOptions options_;
@@ -55,7 +71,8 @@ class LocalSocket {
   RegionTable& regions_;
   MappingTable& mappings_;
   PeerId last_peer_ = 0;
-  std::map<PeerId, FileDescriptor> connections_;  // the thread's own
+  const LocalGetHandler get_;
+  std::map<PeerId, Connection> connections_;  // the thread's own
   std::thread thread_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
@@ -25,12 +26,15 @@ class MappingTable {
   explicit MappingTable(const Clock& clock, int64_t max_leases = 65'536) : clock_(clock), max_leases_(max_leases) {}
 
   // `descriptor` stays open for as long as `entry` lives. Errors: RESOURCE_EXHAUSTED TOO_MANY_MAPPINGS.
-  absl::StatusOr<Bytes32> Lease(std::shared_ptr<const void> entry, int descriptor);
+  // `peer`: who has asked for it on the local socket, and gets the descriptor with the answer.
+  absl::StatusOr<Bytes32> Lease(const std::string& tenant, std::shared_ptr<const void> entry, int descriptor,
+                                std::optional<PeerId> peer = std::nullopt);
 
   // What keeps the descriptor open, and the descriptor: good once. Errors: NOT_FOUND TOKEN_NOT_FOUND.
   struct Fetched {
     std::shared_ptr<const void> entry;
     int descriptor = -1;
+    std::string tenant;
   };
   absl::StatusOr<Fetched> Fetch(PeerId peer, const Bytes32& token);
   // The peer's own, or one that nobody has fetched; any other token changes nothing.
@@ -43,6 +47,7 @@ class MappingTable {
 
  private:
   struct Row {
+    std::string tenant;
     std::shared_ptr<const void> entry;
     int descriptor = -1;
     int64_t leased_ms = 0;

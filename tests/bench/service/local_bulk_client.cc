@@ -94,26 +94,42 @@ void LocalBulkClient::GetInto(const PutRequest& put, uint8_t key) {
   CHUNKKV_CHECK(stream->Finish().ok());
 }
 
-std::unique_ptr<LocalBulkClient::Mapped> LocalBulkClient::GetMapped(const PutRequest& put, uint8_t key) {
+namespace {
+
+v1::GetCacheRequest MapRequestOf(const PutRequest& put, uint8_t key) {
   PutRequest request = put;
   request.key.fill(key);
   v1::GetCacheRequest get = GetRequestOf(request);
   get.mutable_target()->set_map(true);
+  return get;
+}
+
+}  // namespace
+
+std::unique_ptr<LocalBulkClient::Mapped> LocalBulkClient::GetMapped(const PutRequest& request, uint8_t key) {
   grpc::ClientContext context;
-  const auto stream = stub_.GetCache(&context, get);
+  const auto stream = stub_.GetCache(&context, MapRequestOf(request, key));
   v1::GetCacheResponse response;
   CHUNKKV_CHECK(stream->Read(&response) && response.header().has_mapping());
-  auto mapped = std::make_unique<Mapped>(client_, response.header().mapping());
+  const v1::Mapping mapping = response.header().mapping();
+  const ReceivedLocalMessage fetched = client_.Map(mapping.token());
+  auto mapped = std::make_unique<Mapped>(client_, mapping, fetched.descriptor);
   CHUNKKV_CHECK(!stream->Read(&response) && stream->Finish().ok());
   return mapped;
 }
 
-LocalBulkClient::Mapped::Mapped(LocalClient& client, const v1::Mapping& mapping)
+std::unique_ptr<LocalBulkClient::Mapped> LocalBulkClient::GetMappedLocally(const PutRequest& request, uint8_t key) {
+  const ReceivedLocalMessage answer = client_.Get(MapRequestOf(request, key).SerializeAsString());
+  v1::GetHeader header;
+  CHUNKKV_CHECK(header.ParseFromString(answer.body));
+  return std::make_unique<Mapped>(client_, header.mapping(), answer.descriptor);
+}
+
+LocalBulkClient::Mapped::Mapped(LocalClient& client, const v1::Mapping& mapping, const FileDescriptor& descriptor)
     : client_(client), token_(mapping.token()) {
-  const ReceivedLocalMessage fetched = client.Map(token_);
-  CHUNKKV_CHECK(fetched.descriptor.is_open());
+  CHUNKKV_CHECK(descriptor.is_open());
   const auto size = static_cast<size_t>(mapping.size_bytes());
-  void* const address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fetched.descriptor.get(), 0);
+  void* const address = mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor.get(), 0);
   CHUNKKV_CHECK(address != MAP_FAILED);
   bytes_ = {static_cast<const std::byte*>(address), size};
 }

@@ -31,7 +31,7 @@ class LocalBulkClient {
   // An entry's bytes, mapped; unmapped and released on destruction.
   class Mapped {
    public:
-    Mapped(LocalClient& client, const v1::Mapping& mapping);
+    Mapped(LocalClient& client, const v1::Mapping& mapping, const FileDescriptor& descriptor);
     ~Mapped();
     absl::Span<const std::byte> bytes() const { return bytes_; }
 
@@ -40,7 +40,10 @@ class LocalBulkClient {
     const std::string token_;
     absl::Span<const std::byte> bytes_;
   };
+  // By a call over gRPC, and the descriptor from the local socket.
   std::unique_ptr<Mapped> GetMapped(const PutRequest& request, uint8_t key);
+  // On the local socket alone, once something was mapped.
+  std::unique_ptr<Mapped> GetMappedLocally(const PutRequest& request, uint8_t key);
 
   absl::Span<std::byte> region() { return file_.bytes(); }
 

@@ -1,0 +1,67 @@
+#include "service/rpc/local_get.h"
+
+#include <utility>
+
+#include "chunkkv/kernels/status.h"
+#include "service/base/status_macros.h"
+#include "service/rpc/get_request.h"
+#include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_entry.h"
+#include "service/rpc/wire_part.h"
+
+namespace chunkkv::rpc {
+
+absl::Status OfferMapping(RpcContext& context, const std::string& tenant, const EntryPtr& entry,
+                          std::optional<PeerId> peer, v1::Mapping* mapping) {
+  if (!context.local.maps_entries) {
+    return FailedPrecondition("MAPPING_DISABLED", "target.map: see the server's option --map-entries");
+  }
+  if (entry->body_descriptor() < 0) {
+    return FailedPrecondition("NOT_MAPPABLE", "target.map: this entry's bytes are not in memory of their own");
+  }
+  CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token,
+                           context.local.mappings.Lease(tenant, entry, entry->body_descriptor(), peer));
+  mapping->set_token(ToString(token));
+  mapping->set_size_bytes(entry->header().BodyBytes());
+  for (const TensorSlot& slot : entry->header().tensors) {
+    v1::Mapping::TensorPlace* place = mapping->add_tensors();
+    place->set_layer(slot.spec.layer);
+    place->set_tensor(ToWire(slot.spec.kind));
+    if (slot.spec.kind == TensorKind::kNamed) place->set_name(slot.spec.name);
+    place->set_offset_bytes(slot.offset);
+    place->set_size_bytes(slot.size_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const std::string& tenant, PeerId peer,
+                                       const std::string& request_bytes) {
+  const absl::Status use_grpc = Unimplemented("USE_GRPC", "this get takes longer than the local socket has");
+  if (context.streams.draining()) return StreamSlots::Draining();
+  v1::GetCacheRequest wire;
+  if (!wire.ParseFromString(request_bytes)) {
+    return InvalidArgument("MALFORMED_MESSAGE", "the body is no GetCacheRequest");
+  }
+  if (!wire.target().map() || wire.prompt().tokens_size() > 0 || wire.wait_ms() != 0 || !wire.lease_id().empty()) {
+    return use_grpc;
+  }
+  CHUNKKV_ASSIGN_OR_RETURN(const GetRequest request, GetRequestFromWire(wire, tenant, context.limits, context.store));
+  // A miss is counted when the client asks again.
+  CHUNKKV_ASSIGN_OR_RETURN(const EntryPtr entry,
+                           context.store.Get(request.prompt, request.accept, request.if_entry_id));
+  CHUNKKV_ASSIGN_OR_RETURN(const ServedRange range, RangeOf(request, entry->header()));
+  v1::GetHeader header;
+  ToWire(*entry, range, &header);
+  if (header.ByteSizeLong() + (size_t{48} * entry->header().tensors.size()) + 64 > LocalMessage::kMaxBodyBytes) {
+    return use_grpc;
+  }
+  CHUNKKV_RETURN_IF_ERROR(OfferMapping(context, tenant, entry, peer, header.mutable_mapping()));
+  LocalGetReply reply;
+  reply.lease = *FixedFromView<32>(header.mapping().token());
+  reply.entry = entry;
+  reply.descriptor = entry->body_descriptor();
+  reply.header = header.SerializeAsString();
+  return reply;
+}
+
+}  // namespace chunkkv::rpc
