@@ -43,9 +43,15 @@ absl::Status CheckStrides(const PeerRows& rows) {
     Wide count;
   };
   const int64_t tokens = rows.IsPaged() ? rows.block_tokens : rows.row_count;
+  // Ids may leave blocks out: the blocks span what lies between the first and the last one.
+  Wide blocks = 1;
+  if (rows.IsPaged()) {
+    const auto [first, last] = std::minmax_element(rows.block_ids.begin(), rows.block_ids.end());
+    blocks = Wide{*last} - *first + 1;
+  }
   std::array<Dimension, 3> dimensions = {Dimension{rows.token_stride_bytes, tokens},
                                          Dimension{rows.head_stride_bytes, rows.head_count},
-                                         Dimension{rows.block_stride_bytes, static_cast<Wide>(rows.block_ids.size())}};
+                                         Dimension{rows.block_stride_bytes, blocks}};
   std::sort(dimensions.begin(), dimensions.end(),
             [](const Dimension& a, const Dimension& b) { return a.stride < b.stride; });
   Wide span = rows.head_bytes;

@@ -47,6 +47,7 @@ class UnaryCallTest : public testing::Test {
   ScoreRecorder recorder_;
   const ProfileTable profiles_;
   LoadRate load_rate_;
+  LocalTransfers local_{"", false, clock_};
   const SingleTenant tenants_;
   Timers timers_{Clock::System()};
   Executor executor_{1};
@@ -65,6 +66,7 @@ class UnaryCallTest : public testing::Test {
                       .recorder = recorder_,
                       .profiles = profiles_,
                       .load_rate = load_rate_,
+                      .local = local_,
                       .tenants = tenants_,
                       .started_monotonic_ms = 0};
 };
