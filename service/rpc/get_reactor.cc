@@ -70,8 +70,8 @@ absl::Status GetReactor::TryFind() {
   }
   request_buffer_.Clear();
   CHUNKKV_ASSIGN_OR_RETURN(request_, GetRequestFromWire(wire, tenant_, context_.limits, context_.store));
-  if (request_.target.map || !request_.target.slices.empty()) CHUNKKV_RETURN_IF_ERROR(context_.local.CheckEnabled());
-  if (!request_.target.slices.empty()) {
+  if (request_.target.map || request_.target.IsInRegions()) CHUNKKV_RETURN_IF_ERROR(context_.local.CheckEnabled());
+  if (request_.target.IsInRegions()) {
     CHUNKKV_ASSIGN_OR_RETURN(transfer_, context_.local.transfers.Begin(tenant_, request_.transfer_id));
   }
   // An entry that must be a certain one cannot be waited for: what is put later has another id.
@@ -118,13 +118,9 @@ void GetReactor::Found(absl::StatusOr<EntryPtr> entry) {
 absl::Status GetReactor::TryServe(const EntryPtr& entry) {
   CHUNKKV_ASSIGN_OR_RETURN(ServedRange range, RangeOf(request_, entry->header()));
   range.options.cancelled = [this] { return output_.ended(); };  // the source is this reactor's own
-  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<MessageSource> source, SourceOf(entry, range));
   v1::GetCacheResponse response;
   ToWire(*entry, range, response.mutable_header());
-  if (request_.target.map) {
-    CHUNKKV_RETURN_IF_ERROR(
-        OfferMapping(context_, tenant_, entry, std::nullopt, response.mutable_header()->mutable_mapping()));
-  }
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<MessageSource> source, SourceOf(entry, range, response.mutable_header()));
   begun_ms_ = context_.timers.NowMs();
   idle_ = IdleTimer::Start(context_.timers, context_.limits.idle_timeout_ms, [weak = weak_from_this()] {
     if (const auto reactor = weak.lock()) reactor->Stalled();
@@ -140,12 +136,21 @@ absl::Status GetReactor::TryServe(const EntryPtr& entry) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<MessageSource>> GetReactor::SourceOf(const EntryPtr& entry, const ServedRange& range) {
-  if (request_.target.map) return std::make_unique<NothingToSend>();
-  if (transfer_ == nullptr) {
+absl::StatusOr<std::unique_ptr<MessageSource>> GetReactor::SourceOf(const EntryPtr& entry, const ServedRange& range,
+                                                                    v1::GetHeader* header) {
+  GetTarget& target = request_.target;
+  if (target.map) {
+    CHUNKKV_RETURN_IF_ERROR(OfferMapping(context_, tenant_, entry, std::nullopt, header->mutable_mapping()));
+    return std::make_unique<NothingToSend>();
+  }
+  if (!target.IsInRegions()) {
     return PartSource::Create(entry, range, request_.max_part_bytes, context_.store, context_.compactor);
   }
-  return RegionWriter::Create(entry, range, request_.target, transfer_, context_.local.regions, context_.store,
+  if (target.whole) {
+    CHUNKKV_ASSIGN_OR_RETURN(target.slices, LayOutTarget(entry->header(), range, *target.whole));
+    for (const TargetSlice& slice : target.slices) ToWire(slice, header->add_places());
+  }
+  return RegionWriter::Create(entry, range, target.slices, transfer_, context_.local.regions, context_.store,
                               context_.compactor, context_.compaction_executor);
 }
 

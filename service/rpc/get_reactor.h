@@ -41,7 +41,8 @@ class GetReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void WaitForPut();
   void Found(absl::StatusOr<EntryPtr> entry);
   absl::Status TryServe(const EntryPtr& entry);
-  absl::StatusOr<std::unique_ptr<MessageSource>> SourceOf(const EntryPtr& entry, const ServedRange& range);
+  absl::StatusOr<std::unique_ptr<MessageSource>> SourceOf(const EntryPtr& entry, const ServedRange& range,
+                                                          v1::GetHeader* header);
   void Produce();
   void Stalled();
   void Drop();

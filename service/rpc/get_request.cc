@@ -49,11 +49,19 @@ absl::Status ReadTarget(const v1::GetCacheRequest& wire, GetTarget* target) {
   const v1::GetCacheRequest::Target& from = wire.target();
   if (!from.channel_id().empty()) return Unimplemented("NCCL", "target.channel_id: channels are not built");
   target->map = from.map();
-  if (from.map() == (from.layers_size() > 0)) {
-    return InvalidArgument("BAD_TARGET", "target: either map or layers must be set");
+  if (int{from.map()} + int{from.layers_size() > 0} + int{from.has_whole()} != 1) {
+    return InvalidArgument("BAD_TARGET", "target: one of map, layers and whole must be set");
   }
   if (from.map() && (wire.has_layers() || wire.has_tokens() || wire.position_mode() == v1::POSITION_MODE_CONTIGUOUS)) {
     return InvalidArgument("MAPS_WHOLE", "target.map: an entry is mapped whole, at original positions");
+  }
+  if (from.has_whole()) {
+    TargetSlice& slice = target->whole.emplace();
+    CHUNKKV_ASSIGN_OR_RETURN(slice.region_id, RegionIdFromWire(from.whole().region_id()));
+    slice.slice = RegionSliceFromWire(from.whole());
+    if (slice.slice.pages || slice.slice.offset_bytes < 0) {
+      return InvalidArgument("BAD_TARGET", "target.whole: an offset, not negative, and a length");
+    }
   }
   for (const v1::GetCacheRequest::LayerTarget& layer : from.layers()) {
     TargetSlice& slice = target->slices.emplace_back();

@@ -25,10 +25,12 @@ struct TargetSlice {
   RegionSlice slice;
 };
 
-// Neither: inline.
+// None of them: inline.
 struct GetTarget {
   std::vector<TargetSlice> slices;
   bool map = false;
+  std::optional<TargetSlice> whole;  // its tensor is not looked at
+  bool IsInRegions() const { return whole.has_value() || !slices.empty(); }
 };
 
 struct GetRequest {

@@ -11,6 +11,7 @@
 #include "service/base/status_macros.h"
 #include "service/rpc/layer_messages.h"
 #include "service/rpc/stream_output.h"
+#include "service/rpc/wire_part.h"
 #include "service/transfer/served_layer.h"
 
 namespace chunkkv::rpc {
@@ -20,6 +21,14 @@ using TensorName = std::tuple<int32_t, TensorKind, std::string>;
 
 TensorName NameOf(int32_t layer, const TensorSpec& spec) {
   return {layer, spec.kind, spec.kind == TensorKind::kNamed ? spec.name : std::string()};
+}
+
+constexpr int64_t kAlignment = 64;
+// No region is larger, so that offsets add up.
+constexpr int64_t kMostBytes = int64_t{1} << 60;
+
+int64_t RowsServed(const TensorSlot& slot, const ServedRange& range) {
+  return range.options.token_count >= 0 ? range.options.token_count : slot.row_count;
 }
 
 std::string Label(const TensorName& name) {
@@ -50,13 +59,46 @@ absl::StatusOr<RegionPart> PlaceOf(RegionAccess access, RegionSlice slice, const
 
 }  // namespace
 
+absl::StatusOr<std::vector<TargetSlice>> LayOutTarget(const EntryHeader& header, const ServedRange& range,
+                                                      const TargetSlice& whole) {
+  const int64_t begin = whole.slice.offset_bytes;
+  if (begin > kMostBytes || whole.slice.length_bytes < 0 || whole.slice.length_bytes > kMostBytes) {
+    return InvalidArgument("SLICE_OUT_OF_BOUNDS", "target.whole: outside of any region");
+  }
+  std::vector<TargetSlice> slices;
+  int64_t end = begin;
+  for (int32_t layer = range.first_layer; layer < range.first_layer + range.layer_count; ++layer) {
+    for (const TensorSpec& spec : LayerTensors(header.layout, layer)) {
+      const TensorSlot& slot = *header.FindTensor(layer, spec.kind, spec.name);
+      TargetSlice& slice = slices.emplace_back(whole);
+      slice.layer = layer;
+      slice.tensor = spec.kind;
+      slice.name = spec.kind == TensorKind::kNamed ? spec.name : std::string();
+      slice.slice.offset_bytes = (end + kAlignment - 1) / kAlignment * kAlignment;
+      slice.slice.length_bytes = spec.is_per_token() ? RowsServed(slot, range) * spec.row_bytes : slot.size_bytes;
+      end = slice.slice.offset_bytes + slice.slice.length_bytes;
+    }
+  }
+  if (end - begin <= whole.slice.length_bytes) return slices;
+  return FailedPrecondition("TARGET_TOO_SMALL", absl::StrCat("target.whole: needs ", end - begin, " bytes"));
+}
+
+void ToWire(const TargetSlice& slice, v1::TensorPlace* place) {
+  place->set_layer(slice.layer);
+  place->set_tensor(ToWire(slice.tensor));
+  place->set_name(slice.name);
+  place->set_offset_bytes(slice.slice.offset_bytes);
+  place->set_size_bytes(slice.slice.length_bytes);
+}
+
 absl::StatusOr<std::unique_ptr<RegionWriter>> RegionWriter::Create(EntryPtr entry, const ServedRange& range,
-                                                                   const GetTarget& target, const TransferPtr& transfer,
+                                                                   const std::vector<TargetSlice>& target,
+                                                                   const TransferPtr& transfer,
                                                                    const RegionTable& regions, EntryStore& store,
                                                                    const Compactor& compactor, Executor& executor) {
   const EntryHeader& header = entry->header();
   std::map<TensorName, const TargetSlice*> slices;
-  for (const TargetSlice& slice : target.slices) {
+  for (const TargetSlice& slice : target) {
     const TensorName name = {slice.layer, slice.tensor, slice.name};
     if (!slices.emplace(name, &slice).second) {
       return InvalidArgument("TARGET_REPEATED", absl::StrCat(Label(name), " comes twice"));
@@ -76,8 +118,7 @@ absl::StatusOr<std::unique_ptr<RegionWriter>> RegionWriter::Create(EntryPtr entr
         return FailedPrecondition("REGION_READ_ONLY", absl::StrCat(Label(name), ": the region cannot be written to"));
       }
       const TensorSlot& slot = *header.FindTensor(layer, spec.kind, spec.name);
-      const int64_t row_count =
-          range.options.token_count >= 0 && spec.is_per_token() ? range.options.token_count : slot.row_count;
+      const int64_t row_count = spec.is_per_token() ? RowsServed(slot, range) : 0;
       CHUNKKV_ASSIGN_OR_RETURN(RegionPart place,
                                PlaceOf({std::move(region), transfer}, found->second->slice, name, slot, row_count));
       places.push_back(std::move(place));

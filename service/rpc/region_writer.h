@@ -20,6 +20,12 @@
 
 namespace chunkkv::rpc {
 
+// A slice for every tensor of the range, one after the other within `whole`, each at a multiple of 64 bytes of the
+// region. Errors: FAILED_PRECONDITION TARGET_TOO_SMALL; INVALID_ARGUMENT SLICE_OUT_OF_BOUNDS.
+absl::StatusOr<std::vector<TargetSlice>> LayOutTarget(const EntryHeader& header, const ServedRange& range,
+                                                      const TargetSlice& whole);
+void ToWire(const TargetSlice& slice, v1::TensorPlace* place);
+
 class RegionWriter final : public MessageSource {
  public:
   // Checks every target against the entry before anything is written. `executor` must outlive the writer.
@@ -27,9 +33,10 @@ class RegionWriter final : public MessageSource {
   // tensor in the range), and those of RegionPart; FAILED_PRECONDITION: TARGET_TOO_SMALL, REGION_READ_ONLY; NOT_FOUND
   // REGION_NOT_FOUND; RESOURCE_EXHAUSTED.
   static absl::StatusOr<std::unique_ptr<RegionWriter>> Create(EntryPtr entry, const ServedRange& range,
-                                                              const GetTarget& target, const TransferPtr& transfer,
-                                                              const RegionTable& regions, EntryStore& store,
-                                                              const Compactor& compactor, Executor& executor);
+                                                              const std::vector<TargetSlice>& target,
+                                                              const TransferPtr& transfer, const RegionTable& regions,
+                                                              EntryStore& store, const Compactor& compactor,
+                                                              Executor& executor);
 
   absl::StatusOr<State> Next(std::function<void()> resume, grpc::ByteBuffer* message) override;
   int64_t sent_bytes() const override { return written_bytes_; }

@@ -289,6 +289,15 @@ std::function<RpcEnd(TestServer&)> Aiming(std::function<void(v1::GetCacheRequest
   return Getting([change = std::move(change)](v1::GetCacheRequest& r, Lender&) { change(*r.mutable_target()); });
 }
 
+std::function<RpcEnd(TestServer&)> Whole(int64_t offset, int64_t length) {
+  return Getting([offset, length](v1::GetCacheRequest& request, Lender& lender) {
+    request.mutable_target()->Clear();
+    request.mutable_target()->mutable_whole()->set_region_id(lender.region_id);
+    request.mutable_target()->mutable_whole()->set_offset_bytes(offset);
+    request.mutable_target()->mutable_whole()->set_length_bytes(length);
+  });
+}
+
 const BadInput kTargets[] = {
     {"TargetOfNothing", kInvalid, "BAD_TARGET", Aiming([](auto& t) { t.clear_layers(); })},
     {"TargetOfTwoKinds", kInvalid, "BAD_TARGET", Aiming([](auto& t) { t.set_map(true); })},
@@ -307,6 +316,10 @@ const BadInput kTargets[] = {
      Aiming([](auto& t) { t.mutable_layers(0)->mutable_slice()->set_offset_bytes(kFileBytes - 1); })},
     {"TargetPagesTooFew", kPrecondition, "TARGET_TOO_SMALL",
      Aiming([](auto& t) { t.mutable_layers(0)->mutable_slice()->mutable_pages()->set_block_size(16); })},
+    {"TargetWholeTooSmall", kPrecondition, "TARGET_TOO_SMALL", Whole(0, 3 * kKeyBytes)},
+    {"TargetWholePastTheEnd", kInvalid, "SLICE_OUT_OF_BOUNDS", Whole(kFileBytes - kKeyBytes, kHuge / 16)},
+    {"TargetWholeHuge", kInvalid, "SLICE_OUT_OF_BOUNDS", Whole(kHuge, kHuge)},
+    {"TargetWholeNegative", kInvalid, "BAD_TARGET", Whole(-64, 6 * kKeyBytes)},
     {"TargetWithoutATransferId", kInvalid, "TRANSFER_ID_MISSING",
      Getting([](auto& r, Lender&) { r.clear_transfer_id(); })},
     {"TargetIsTruncated", kPrecondition, "REGION_LOST",

@@ -239,7 +239,7 @@ TEST(MappingTest, GivesTheEntrysBytesSealedUntilTheyAreReleased) {
   const auto size = static_cast<size_t>(mapping.size_bytes());
   void* const address = mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor, 0);
   ASSERT_NE(address, MAP_FAILED);
-  for (const v1::Mapping::TensorPlace& place : mapping.tensors()) {
+  for (const v1::TensorPlace& place : mapping.tensors()) {
     const auto* const begin = static_cast<const std::byte*>(address) + place.offset_bytes();
     EXPECT_EQ(Bytes(begin, begin + place.size_bytes()), inline_entry.tensor(place.layer(), place.tensor()));
   }
