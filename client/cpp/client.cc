@@ -6,6 +6,9 @@
 #include "client/cpp/call.h"
 #include "client/cpp/client_impl.h"
 #include "client/cpp/convert.h"
+#include "client/cpp/local_connection.h"
+#include "client/cpp/region_impl.h"
+#include "service/base/random.h"
 #include "service/base/status_macros.h"
 
 namespace chunkkv::client {
@@ -52,6 +55,62 @@ std::shared_ptr<grpc::Channel> Client::Impl::Channel(int32_t index) {
     channels_.push_back(grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
   }
   return channels_[index];
+}
+
+absl::StatusOr<std::shared_ptr<LocalConnection>> Client::Impl::Local() {
+  {
+    MutexLock lock(mutex_);
+    if (local_ != nullptr) return local_;
+  }
+  CHUNKKV_ASSIGN_OR_RETURN(const v1::GetCapabilitiesResponse capabilities,
+                           (Call<v1::GetCapabilitiesRequest, v1::GetCapabilitiesResponse>(
+                               *stub_, &v1::KvCacheService::Stub::GetCapabilities, {}, {})));
+  if (capabilities.local_socket().empty()) {
+    return FailedPrecondition("REGIONS_DISABLED", "the server has no local socket: see its option --local-socket");
+  }
+  CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<LocalConnection> local,
+                           LocalConnection::Connect(capabilities.local_socket()));
+  MutexLock lock(mutex_);
+  if (local_ == nullptr) local_ = std::move(local);
+  return local_;
+}
+
+void Client::Impl::AddRegion(const Region::Impl* region) {
+  MutexLock lock(mutex_);
+  regions_.push_back(region);
+}
+
+void Client::Impl::RemoveRegion(const Region::Impl* region) {
+  MutexLock lock(mutex_);
+  std::erase(regions_, region);
+}
+
+bool Client::Impl::HasRegions() const {
+  MutexLock lock(mutex_);
+  return !regions_.empty();
+}
+
+const Region::Impl* Client::Impl::FindRegion(absl::Span<const std::byte> bytes) const {
+  MutexLock lock(mutex_);
+  for (const Region::Impl* region : regions_) {
+    const absl::Span<const std::byte> all = region->bytes();
+    if (bytes.data() >= all.data() && bytes.data() + bytes.size() <= all.data() + all.size()) return region;
+  }
+  return nullptr;
+}
+
+void Client::Impl::Quiesce(const std::string& transfer_id) {
+  v1::QuiesceTransferRequest request;
+  request.set_transfer_id(transfer_id);
+  v1::QuiesceTransferResponse response;
+  CallContext context(CallOptions{});
+  stub_->QuiesceTransfer(context.get(), request, &response);
+}
+
+std::string NewTransferId() {
+  Bytes16 id;
+  FillRandom(id.data(), id.size());
+  return ToString(id);
 }
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -8,11 +8,15 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "chunkkv/client/client.h"
+#include "chunkkv/client/region.h"
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "service/base/mutex.h"
 
 namespace chunkkv::client {
+
+class LocalConnection;
 
 inline constexpr int32_t kMaxChannels = 64;
 inline constexpr size_t kPartBytes = size_t{1} << 20;
@@ -22,12 +26,25 @@ class Client::Impl {
   explicit Impl(std::string address);
 
   v1::KvCacheService::Stub& stub() { return *stub_; }
+  // The connection to the server's local socket, made at the first call. Errors: FAILED_PRECONDITION REGIONS_DISABLED,
+  // UNAVAILABLE LOCAL_SOCKET.
+  absl::StatusOr<std::shared_ptr<LocalConnection>> Local();
+  void AddRegion(const Region::Impl* region);
+  void RemoveRegion(const Region::Impl* region);
+  bool HasRegions() const;
+  // The region that `bytes` lie in, wholly; null: none.
+  const Region::Impl* FindRegion(absl::Span<const std::byte> bytes) const;
+  // Returns when nothing of the server touches regions for this transfer any more, or the server is gone.
+  void Quiesce(const std::string& transfer_id);
+
   // A connection of its own for each index in [0, kMaxChannels).
   std::shared_ptr<grpc::Channel> Channel(int32_t index);
 
  private:
   const std::string address_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  std::shared_ptr<LocalConnection> local_ ABSL_GUARDED_BY(mutex_);
+  std::vector<const Region::Impl*> regions_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<grpc::Channel>> channels_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<v1::KvCacheService::Stub> stub_;
 };
@@ -39,6 +56,9 @@ inline constexpr char kGetMethod[] = "/chunkkv.v1.KvCacheService/GetCache";
 absl::StatusOr<CachedEntry> RunGet(Client::Impl& client, const GetRequest& request, const CallOptions& options);
 absl::StatusOr<std::unique_ptr<PutSession>> OpenPut(Client::Impl& client, const PutRequest& request,
                                                     const CallOptions& options);
+
+// Of 16 random bytes, never used again.
+std::string NewTransferId();
 
 }  // namespace chunkkv::client
 

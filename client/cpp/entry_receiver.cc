@@ -49,7 +49,13 @@ absl::Status EntryReceiver::Open(const v1::GetHeader& proto, int32_t begin, int3
     return BadReply("a token range that was not asked for");
   }
   if (request_.on_header) CHUNKKV_RETURN_IF_ERROR(request_.on_header(header));
-  return PlaceTensors();
+  return PlaceTensors(proto);
+}
+
+void EntryReceiver::PlaceIn(absl::Span<std::byte> memory, std::shared_ptr<void> owner) {
+  memory_ = memory;
+  has_memory_ = true;
+  entry_.memory = std::move(owner);
 }
 
 absl::Status EntryReceiver::CheckSame(const v1::GetHeader& proto) const {
@@ -59,7 +65,7 @@ absl::Status EntryReceiver::CheckSame(const v1::GetHeader& proto) const {
              : BadReply("streams of one get bring different entries");
 }
 
-absl::Status EntryReceiver::PlaceTensors() {
+absl::Status EntryReceiver::PlaceTensors(const v1::GetHeader& proto) {
   const EntryHeader& header = entry_.header;
   layers_.resize(end_ - begin_);
   int64_t total_bytes = 0;
@@ -87,6 +93,13 @@ absl::Status EntryReceiver::PlaceTensors() {
       layers_[layer - begin_].tensors.push_back(std::move(tensor));
     }
   }
+  if (has_memory_) {
+    const auto& places = proto.has_mapping() ? proto.mapping().tensors() : proto.places();
+    for (Layer& layer : layers_) {
+      for (Tensor& tensor : layer.tensors) CHUNKKV_RETURN_IF_ERROR(PlaceTensor(places, tensor));
+    }
+    return absl::OkStatus();
+  }
   std::byte* next = nullptr;
   if (!request_.placement) {
     entry_.memory = AllocateReceiveBuffer(static_cast<size_t>(total_bytes));
@@ -111,6 +124,52 @@ absl::Status EntryReceiver::PlaceTensors() {
       }
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status EntryReceiver::PlaceTensor(const google::protobuf::RepeatedPtrField<v1::TensorPlace>& places,
+                                        Tensor& tensor) const {
+  const auto place = std::find_if(places.begin(), places.end(), [&](const v1::TensorPlace& one) {
+    return one.layer() == tensor.spec.layer && static_cast<int>(tensor.spec.kind) == one.tensor() &&
+           (tensor.spec.is_per_token() || tensor.spec.name == one.name());
+  });
+  const auto size = static_cast<int64_t>(memory_.size());
+  if (place == places.end() || place->size_bytes() != tensor.size_bytes || place->offset_bytes() < 0 ||
+      place->offset_bytes() > size - tensor.size_bytes) {
+    return BadReply(absl::StrCat("no place for tensor ", tensor.spec.name, " of layer ", tensor.spec.layer));
+  }
+  tensor.data = memory_.data() + place->offset_bytes();
+  return absl::OkStatus();
+}
+
+absl::Status EntryReceiver::TakeWritten(int32_t number, const LayerRange& layers) {
+  Layer* layer = FindLayer(number, layers);
+  if (layer == nullptr || layer->has_ended || !has_memory_) return BadReply(absl::StrCat("layer ", number, " written"));
+  for (Tensor& tensor : layer->tensors) tensor.received_bytes = tensor.size_bytes;
+  return absl::OkStatus();
+}
+
+absl::Status EntryReceiver::TakeMapped(bool verify) {
+  for (Layer& layer : layers_) {
+    LayerView view{begin_ + static_cast<int32_t>(&layer - layers_.data()), {}};
+    for (const Tensor& tensor : layer.tensors) {
+      const absl::Span<const std::byte> bytes(tensor.data, static_cast<size_t>(tensor.size_bytes));
+      if (verify && DigestTensor(bytes) != tensor.committed_digest) {
+        return DataLoss("DIGEST_MISMATCH", absl::StrCat("tensor ", tensor.spec.name, " of layer ", view.layer,
+                                                        " is not what was committed"));
+      }
+      view.tensors.push_back({tensor.spec, tensor.row_count, bytes});
+    }
+    layer.has_ended = true;
+    CHUNKKV_RETURN_IF_ERROR(HandOver(std::move(view)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EntryReceiver::HandOver(LayerView view) {
+  MutexLock lock(hand_over_mutex_);
+  if (request_.on_layer) CHUNKKV_RETURN_IF_ERROR(request_.on_layer(view));
+  entry_.layers.push_back(std::move(view));
   return absl::OkStatus();
 }
 
@@ -185,10 +244,7 @@ absl::Status EntryReceiver::EndLayer(const v1::LayerEnd& end, const LayerRange& 
     view.tensors.push_back({tensor.spec, tensor.row_count, bytes});
   }
   layer->has_ended = true;
-  MutexLock lock(hand_over_mutex_);
-  if (request_.on_layer) CHUNKKV_RETURN_IF_ERROR(request_.on_layer(view));
-  entry_.layers.push_back(std::move(view));
-  return absl::OkStatus();
+  return HandOver(std::move(view));
 }
 
 absl::StatusOr<CachedEntry> EntryReceiver::Finish() {

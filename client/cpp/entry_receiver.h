@@ -28,6 +28,9 @@ class EntryReceiver {
  public:
   explicit EntryReceiver(const GetRequest& request) : request_(request) {}
 
+  // Tensors are not received, but lie in `memory` where the header says: to be called before Open. `owner` keeps it.
+  void PlaceIn(absl::Span<std::byte> memory, std::shared_ptr<void> owner);
+
   // The first header: opens the entry with layers [begin, end), as far as there are.
   // Errors: DATA_LOSS (ANOTHER_ENTRY, BAD_REPLY, DIGEST_MISMATCH), RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, OUT_OF_MEMORY),
   // whatever on_header says.
@@ -36,6 +39,10 @@ class EntryReceiver {
 
   // A message that is a part, of a stream of `layers`. Errors: DATA_LOSS (PART_CHECKSUM, BAD_REPLY).
   absl::Status TakePart(const std::vector<grpc::Slice>& slices, const LayerRange& layers);
+  // Of tensors in `memory`: the layer's bytes are there. Errors: DATA_LOSS (BAD_REPLY).
+  absl::Status TakeWritten(int32_t layer, const LayerRange& layers);
+  // Of tensors in `memory`: all layers are there, and need not be looked at unless `verify`. Errors: as EndLayer.
+  absl::Status TakeMapped(bool verify);
   // All of the layer's bytes are there: verifies and hands it on. Errors: DATA_LOSS, whatever on_layer says.
   absl::Status EndLayer(const v1::LayerEnd& end, const LayerRange& layers);
 
@@ -61,11 +68,15 @@ class EntryReceiver {
     bool has_ended = false;
   };
 
-  absl::Status PlaceTensors();
+  absl::Status PlaceTensors(const v1::GetHeader& header);
+  absl::Status PlaceTensor(const google::protobuf::RepeatedPtrField<v1::TensorPlace>& places, Tensor& tensor) const;
+  absl::Status HandOver(LayerView view);
   // Null where the layer is not wanted, or not of these.
   Layer* FindLayer(int32_t layer, const LayerRange& layers);
 
   const GetRequest& request_;
+  absl::Span<std::byte> memory_;
+  bool has_memory_ = false;
   CachedEntry entry_;
   int32_t begin_ = 0;
   int32_t end_ = 0;

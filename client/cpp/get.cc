@@ -9,7 +9,9 @@
 #include "client/cpp/client_impl.h"
 #include "client/cpp/convert.h"
 #include "client/cpp/entry_receiver.h"
+#include "client/cpp/mapped_get.h"
 #include "client/cpp/part_codec.h"
+#include "client/cpp/region_impl.h"
 #include "service/base/mutex.h"
 #include "service/base/status_macros.h"
 
@@ -77,6 +79,7 @@ class LayerStream {
       return is_first_ ? receiver_.Open(reply.header(), opened_.begin, opened_.end)
                        : receiver_.CheckSame(reply.header());
     }
+    if (reply.has_written() && has_header_) return receiver_.TakeWritten(reply.written().layer(), layers_);
     if (reply.has_layer_end() && has_header_) return receiver_.EndLayer(reply.layer_end(), layers_);
     return BadReply("a message out of order");
   }
@@ -152,9 +155,31 @@ absl::Status RunOverChannels(Client::Impl& client, EntryReceiver& receiver, v1::
   return RunInParallel(client, receiver, proto, first_layer.end, channel_count, Remaining(options, start));
 }
 
+// On the server's side of the wire, into the caller's region.
+absl::StatusOr<CachedEntry> RunIntoRegion(Client::Impl& client, const GetRequest& request, v1::GetCacheRequest proto,
+                                          const CallOptions& options) {
+  const Region::Impl& region = request.region->impl();
+  proto.set_transfer_id(NewTransferId());
+  if (request.lease_id) proto.set_lease_id(ToString(*request.lease_id));
+  proto.mutable_target()->mutable_whole()->set_region_id(region.id());
+  proto.mutable_target()->mutable_whole()->set_length_bytes(static_cast<int64_t>(region.bytes().size()));
+  EntryReceiver receiver(request);
+  receiver.PlaceIn(region.bytes(), nullptr);
+  LayerRange wanted;
+  if (request.layers) wanted = {request.layers->first, request.layers->second};
+  LayerStream stream(receiver, /*is_first=*/true, wanted, wanted);
+  if (const absl::Status status = stream.Run(client.Channel(0), proto, options); !status.ok()) {
+    client.Quiesce(proto.transfer_id());
+    return status;
+  }
+  return receiver.Finish();
+}
+
 }  // namespace
 
 absl::StatusOr<CachedEntry> RunGet(Client::Impl& client, const GetRequest& request, const CallOptions& options) {
+  if (request.mapped) return RunMappedGet(client, request, RequestOf(request), options);
+  if (request.region != nullptr) return RunIntoRegion(client, request, RequestOf(request), options);
   EntryReceiver receiver(request);
   v1::GetCacheRequest proto = RequestOf(request);
   LayerRange wanted;

@@ -1,6 +1,7 @@
 #include "chunkkv/client/put_session.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "client/cpp/convert.h"
 #include "client/cpp/expected_entry.h"
 #include "client/cpp/put_stream.h"
+#include "client/cpp/region_impl.h"
 #include "service/base/status_macros.h"
 
 namespace chunkkv::client {
@@ -43,12 +45,15 @@ class PutSession::Impl {
     for (const auto& stream : streams_) stream->Cancel();
     streams_.clear();
     borrowed_->AwaitNone();
+    QuiesceIfFailed();
   }
 
   absl::Status Begin(const PutRequest& request) {
     OpenStream();
     v1::PutCacheRequest message;
     ToProto(request, message.mutable_begin());
+    if (client_.HasRegions()) transfer_id_ = NewTransferId();
+    message.mutable_begin()->set_transfer_id(transfer_id_);
     streams_[0]->Write(message);
     {
       MutexLock lock(mutex_);
@@ -82,6 +87,9 @@ class PutSession::Impl {
     part.set_layer(layer);
     part.set_tensor(static_cast<v1::TensorKind>(tensor));
     part.set_range(range);
+    part.set_begin(begin);
+    part.set_end(end);
+    if (const Region::Impl* region = RegionOf(bytes)) return WriteSlice(std::move(part), *region, bytes);
     for (int64_t first = begin; first < end; first += rows_a_part) {
       const int64_t last = std::min(end, first + rows_a_part);
       part.set_begin(first);
@@ -104,6 +112,9 @@ class PutSession::Impl {
     part.set_tensor(static_cast<v1::TensorKind>(tensor));
     part.set_name(std::string(name));
     part.set_range(v1::RANGE_KIND_BYTES);
+    part.set_begin(0);
+    part.set_end(static_cast<int64_t>(bytes.size()));
+    if (const Region::Impl* region = RegionOf(bytes)) return WriteSlice(std::move(part), *region, bytes);
     for (size_t first = 0; first < bytes.size(); first += PartBytes()) {
       const size_t size = std::min<size_t>(PartBytes(), bytes.size() - first);
       part.set_begin(static_cast<int64_t>(first));
@@ -155,6 +166,7 @@ class PutSession::Impl {
     streams_[0]->HalfClose();
     streams_[0]->AwaitEnd();
     borrowed_->AwaitNone();
+    QuiesceIfFailed();
     MutexLock lock(mutex_);
     if (main_status_.ok() && committed_) return *committed_;
     return FailureLocked();
@@ -162,6 +174,43 @@ class PutSession::Impl {
 
  private:
   int64_t PartBytes() const { return part_bytes_; }
+
+  // Null where they go inline.
+  const Region::Impl* RegionOf(absl::Span<const std::byte> bytes) const {
+    return transfer_id_.empty() || bytes.empty() ? nullptr : client_.FindRegion(bytes);
+  }
+
+  // A part of any size that the server reads by itself.
+  absl::Status WriteSlice(v1::Part part, const Region::Impl& region, absl::Span<const std::byte> bytes) {
+    v1::RegionSlice* slice = part.mutable_payload()->mutable_region();
+    slice->set_region_id(region.id());
+    slice->set_offset_bytes(bytes.data() - region.bytes().data());
+    slice->set_length_bytes(static_cast<int64_t>(bytes.size()));
+    PutStream& stream = *streams_[static_cast<size_t>(part.layer()) % streams_.size()];
+    v1::PutCacheRequest message;
+    *message.mutable_part() = std::move(part);
+    uses_regions_.store(true, std::memory_order_relaxed);
+    if (!stream.Write(message)) return Failure();
+    CountSent(bytes.size());
+    return absl::OkStatus();
+  }
+
+  void CountSent(size_t bytes) {
+    if (!on_sent_) return;
+    MutexLock lock(sent_mutex_);
+    sent_bytes_ += static_cast<int64_t>(bytes);
+    on_sent_(sent_bytes_);
+  }
+
+  // Of a put that was committed, everything has been consumed.
+  void QuiesceIfFailed() {
+    if (!uses_regions_.exchange(false)) return;
+    {
+      MutexLock lock(mutex_);
+      if (main_status_.ok() && committed_) return;
+    }
+    client_.Quiesce(transfer_id_);
+  }
 
   void OpenStream() {
     const bool is_main = streams_.empty();
@@ -246,11 +295,7 @@ class PutSession::Impl {
   absl::Status Write(const v1::Part& part, absl::Span<const std::byte> bytes, std::shared_ptr<void> owner) {
     PutStream& stream = *streams_[static_cast<size_t>(part.layer()) % streams_.size()];
     if (!stream.WritePart(part, bytes, std::move(owner), borrowed_)) return Failure();
-    if (on_sent_) {
-      MutexLock lock(sent_mutex_);
-      sent_bytes_ += static_cast<int64_t>(bytes.size());
-      on_sent_(sent_bytes_);
-    }
+    CountSent(bytes.size());
     return absl::OkStatus();
   }
 
@@ -286,6 +331,8 @@ class PutSession::Impl {
   const Bytes32 fingerprint_;
   const Bytes32 variant_;
   const std::function<void(int64_t)> on_sent_;
+  std::string transfer_id_;  // empty: the client had no regions when the put began
+  std::atomic<bool> uses_regions_{false};
   int32_t channel_count_ = 1;
   int64_t part_bytes_ = kPartBytes;
   const std::shared_ptr<BorrowedBytes> borrowed_ = std::make_shared<BorrowedBytes>();

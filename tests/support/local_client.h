@@ -10,7 +10,7 @@
 #include "absl/types/span.h"
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "service/format/file_descriptor.h"
-#include "service/transfer/region/local_message.h"
+#include "service/format/local_message.h"
 
 namespace chunkkv {
 

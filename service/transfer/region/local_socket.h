@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "service/format/file_descriptor.h"
-#include "service/transfer/region/local_message.h"
+#include "service/format/local_message.h"
 #include "service/transfer/region/mapping_table.h"
 #include "service/transfer/region/region_table.h"
 

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <future>
@@ -594,6 +595,109 @@ TEST(ConnectTest, SaysThatNobodyAnswers) {
   options.connect_timeout = std::chrono::milliseconds(100);
   const auto client = Client::Connect("127.0.0.1:1", options);
   EXPECT_EQ(StatusReason(client.status()), "NOT_CONNECTED");
+}
+
+// --- Memory shared with the server ---
+
+class SharedMemoryClientTest : public ClientTest {
+ protected:
+  void SetUp() override {
+    const std::string socket = testing::TempDir() + "chunkkv-client-" + std::to_string(getpid());
+    auto server = cli::ServerProcess::Start(CHUNKKV_SERVER_PROGRAM, {"--local-socket", socket, "--map-entries"});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    auto client = Client::Connect(server_->address());
+    ASSERT_TRUE(client.ok()) << client.status();
+    client_ = *std::move(client);
+  }
+
+  // The cache's arrays, copied into `region`.
+  static std::vector<LayerArrays> ArraysIn(Region& region, const ToyCache& cache) {
+    std::vector<LayerArrays> arrays = cache.Arrays(true);
+    std::byte* next = region.bytes().data();
+    const auto move_in = [&](absl::Span<const std::byte>& bytes) {
+      std::copy(bytes.begin(), bytes.end(), next);
+      bytes = {next, bytes.size()};
+      next += bytes.size();
+    };
+    for (LayerArrays& layer : arrays) {
+      for (absl::Span<const std::byte>* bytes : {&layer.keys, &layer.values, &layer.queries}) {
+        if (!bytes->empty()) move_in(*bytes);
+      }
+      for (auto& [name, bytes] : layer.named) move_in(bytes);
+    }
+    return arrays;
+  }
+};
+
+TEST_F(SharedMemoryClientTest, PutsFromARegionAndGetsIntoOneAndMapped) {
+  const ToyCache cache(kTokens);
+  PutRequest request = cache.Request(Policy::kChunkKv);
+  auto region = client_->AllocateRegion(int64_t{4} << 20);
+  ASSERT_TRUE(region.ok()) << region.status();
+  const std::vector<LayerArrays> arrays = ArraysIn(**region, cache);
+  const auto put = client_->Put(request, arrays);
+  ASSERT_TRUE(put.ok()) << put.status();
+
+  GetRequest get = RequestFor(request);
+  const CachedEntry received = Get(get);
+  ExpectRowsOf(cache, received);
+
+  std::fill((*region)->bytes().begin(), (*region)->bytes().end(), std::byte{0});
+  get.region = region->get();
+  const CachedEntry written = Get(get);
+  ExpectRowsOf(cache, written);
+  EXPECT_GE(written.layers[0].tensors[0].bytes.data(), (*region)->bytes().data());
+  EXPECT_LT(written.layers[0].tensors[0].bytes.data(), (*region)->bytes().data() + (*region)->bytes().size());
+  get.region = nullptr;
+
+  // The first one comes over gRPC, the second one on the local socket.
+  for (const bool verify : {true, false}) {
+    get.mapped = true;
+    get.verify_mapped = verify;
+    CachedEntry mapped = Get(get);
+    ExpectRowsOf(cache, mapped);
+    ASSERT_TRUE(client_->Delete({{EntrySelector(put->entry_id)}}).ok());
+    ExpectRowsOf(cache, mapped);
+    mapped = CachedEntry();
+    ASSERT_TRUE(client_->Put(request, cache.Arrays(true)).ok());
+  }
+  const auto stats = client_->GetStats();
+  ASSERT_TRUE(stats.ok());
+  EXPECT_EQ(stats->active_sessions, 0);
+}
+
+TEST_F(SharedMemoryClientTest, AFailedPutLeavesItsRegionFree) {
+  const ToyCache cache(kTokens);
+  PutRequest request = cache.Request(Policy::kChunkKv);
+  auto region = client_->AllocateRegion(int64_t{4} << 20);
+  ASSERT_TRUE(region.ok()) << region.status();
+  const std::vector<LayerArrays> arrays = ArraysIn(**region, cache);
+  request.content_digest = Bytes16{1};  // of rows that are not all read
+  EXPECT_EQ(StatusReason(client_->Put(request, arrays).status()), "CONTENT_DIGEST");
+  request.content_digest.reset();
+  EXPECT_TRUE(client_->Put(request, arrays).ok());
+}
+
+TEST_F(SharedMemoryClientTest, ARegionThatIsTooSmallIsRefusedByName) {
+  const ToyCache cache(kTokens);
+  const PutRequest request = cache.Request(Policy::kChunkKv);
+  ASSERT_TRUE(client_->Put(request, cache.Arrays(true)).ok());
+  auto region = client_->AllocateRegion(4096);
+  ASSERT_TRUE(region.ok()) << region.status();
+  GetRequest get = RequestFor(request);
+  get.region = region->get();
+  EXPECT_EQ(StatusReason(client_->Get(get).status()), "TARGET_TOO_SMALL");
+}
+
+TEST_F(ClientTest, WithoutALocalSocketNothingIsShared) {
+  EXPECT_EQ(StatusReason(client_->AllocateRegion(4096).status()), "REGIONS_DISABLED");
+  const ToyCache cache(kTokens);
+  const PutRequest request = cache.Request(Policy::kChunkKv);
+  Put(cache, request);
+  GetRequest get = RequestFor(request);
+  get.mapped = true;
+  EXPECT_EQ(StatusReason(client_->Get(get).status()), "REGIONS_DISABLED");
 }
 
 }  // namespace

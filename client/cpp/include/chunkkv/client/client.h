@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "chunkkv/client/put_session.h"
+#include "chunkkv/client/region.h"
 #include "chunkkv/client/types.h"
 
 namespace chunkkv::client {
@@ -46,6 +47,10 @@ class Client {
   // Errors: NOT_FOUND, ABORTED (PUT_FAILED), OUT_OF_RANGE, FAILED_PRECONDITION, DATA_LOSS where what arrived is not
   // what was committed. A failed get hands over no entry; layers already given to on_layer were right.
   absl::StatusOr<CachedEntry> Get(const GetRequest& request, const CallOptions& options = {});
+
+  // Memory shared with a server on this host (region.h). Errors: FAILED_PRECONDITION REGIONS_DISABLED, UNAVAILABLE
+  // LOCAL_SOCKET, RESOURCE_EXHAUSTED (OUT_OF_MEMORY, TOO_MANY_REGIONS).
+  absl::StatusOr<std::unique_ptr<Region>> AllocateRegion(int64_t size_bytes);
 
   absl::StatusOr<std::vector<PrefixFound>> FindLongestPrefix(absl::Span<const PrefixQuery> queries,
                                                              const CallOptions& options = {});

@@ -21,6 +21,8 @@
 
 namespace chunkkv::client {
 
+class Region;
+
 struct CallOptions {
   std::chrono::milliseconds timeout{0};  // of the whole call; 0: the server's limit alone
   std::optional<Cancellation> cancellation;
@@ -179,13 +181,22 @@ struct GetRequest {
   int32_t channel_count = 1;
   // Where a tensor's bytes go: `size_bytes` of the caller's memory, or null to refuse. Unset: memory of the result.
   std::function<std::byte*(const TensorSpec& tensor, int64_t row_count, int64_t size_bytes)> placement;
+  // One of these instead, with a server on this host: tensors are written to a region, each at a multiple of 64 bytes
+  // from its begin, or the entry is mapped read-only, in the same time whatever its size: whole entries, at original
+  // positions. Neither uses placement or channel_count. Mapped bytes never left the server's memory, where they were
+  // verified; `verify_mapped` reads and verifies them here all the same.
+  Region* region = nullptr;
+  bool mapped = false;
+  bool verify_mapped = false;
+
   // Called once with what is known before the first byte, and for each layer when it is there and verified. A failure
   // ends the get with it. Calls never overlap.
   std::function<absl::Status(const EntryHeader& header)> on_header;
   std::function<absl::Status(const LayerView& layer)> on_layer;
 };
 
-// An entry, whole and verified. Its tensors' bytes live in memory of its own, or in the caller's.
+// An entry, whole and verified. Its tensors' bytes live in memory of its own, in the caller's, or in the server's,
+// which stays charged for them until the last copy of `memory` is gone.
 struct CachedEntry {
   EntryHeader header;  // next_position and keys_contiguous as served; tensors without offsets of any file
   int32_t first_layer = 0;

@@ -1,4 +1,4 @@
-#include "service/transfer/region/local_message.h"
+#include "service/format/local_message.h"
 
 #include <sys/socket.h>
 #include <sys/uio.h>

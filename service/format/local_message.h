@@ -1,7 +1,7 @@
 // One message of the local socket: 40 bytes, perhaps a body behind them, with at most one descriptor beside. Used by
 // clients too.
-#ifndef CHUNKKV_SERVICE_TRANSFER_REGION_LOCAL_MESSAGE_H_
-#define CHUNKKV_SERVICE_TRANSFER_REGION_LOCAL_MESSAGE_H_
+#ifndef CHUNKKV_SERVICE_FORMAT_LOCAL_MESSAGE_H_
+#define CHUNKKV_SERVICE_FORMAT_LOCAL_MESSAGE_H_
 
 #include <cstdint>
 #include <optional>
@@ -47,4 +47,4 @@ ReceivedLocalMessage ReceiveLocalMessage(int connection);
 
 }  // namespace chunkkv
 
-#endif  // CHUNKKV_SERVICE_TRANSFER_REGION_LOCAL_MESSAGE_H_
+#endif  // CHUNKKV_SERVICE_FORMAT_LOCAL_MESSAGE_H_
