@@ -667,6 +667,11 @@ TEST_F(SharedMemoryClientTest, PutsFromARegionAndGetsIntoOneAndMapped) {
   EXPECT_EQ(stats->active_sessions, 0);
 }
 
+TEST_F(SharedMemoryClientTest, TheExampleRuns) {
+  const std::string command = std::string(CHUNKKV_SHARING_EXAMPLE_PROGRAM) + " " + server_->address();
+  EXPECT_EQ(std::system(command.c_str()), 0);
+}
+
 TEST_F(SharedMemoryClientTest, AFailedPutLeavesItsRegionFree) {
   const ToyCache cache(kTokens);
   PutRequest request = cache.Request(Policy::kChunkKv);
