@@ -10,19 +10,22 @@ from .errors import (Aborted, AlreadyExists, Cancelled, DataLoss, DeadlineExceed
 from .identity import Adapter, ModelIdentity, PromptKey, Shard, variant_of
 from .layers import AttentionRun, Layer, Rope, VerbatimLayer, VerbatimRun, content_digest_of
 from .operations import Query, Selector
+from .paged import PagedRows
+from .regions import AsyncRegion, Region
 from .results import (Capabilities, Compaction, Entry, EntryHeader, EntryInfo, EntryLayer, FoundEntry, Group, Pin,
-                      PrefixMatch, PutResult, ReuseProfile, Sizes, Stats, TrimResult, WatchEvent)
+                      PrefixMatch, PutResult, RegionInfo, ReuseProfile, Sizes, Stats, TrimResult, WatchEvent)
 from .spec import EXACT, CompactionSpec, ReuseGroup
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncScoreStream",
-    "AsyncWatch", "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction", "CompactionSpec", "DataLoss",
-    "DeadlineExceeded", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer", "Error", "FailedPrecondition",
-    "FoundEntry", "Group", "Internal", "InvalidArgument", "Layer", "LayerStream", "ModelIdentity", "NotFound",
-    "OutOfRange", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey", "PutResult", "PutSession", "Query",
-    "RecordedPut", "ResourceExhausted", "ReuseGroup", "ReuseProfile", "Rope", "ScoreDeclaration", "ScoreStream",
+    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncRegion",
+    "AsyncScoreStream", "AsyncWatch", "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction",
+    "CompactionSpec", "DataLoss", "DeadlineExceeded", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer",
+    "Error", "FailedPrecondition", "FoundEntry", "Group", "Internal", "InvalidArgument", "Layer", "LayerStream",
+    "ModelIdentity", "NotFound", "OutOfRange", "PagedRows", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey",
+    "PutResult", "PutSession", "Query", "RecordedPut", "Region", "RegionInfo", "ResourceExhausted",
+    "ReuseGroup", "ReuseProfile", "Rope", "ScoreDeclaration", "ScoreStream",
     "Selector", "Shard", "Sizes", "SkippedPuts", "Stats", "TrimResult", "Unauthenticated", "Unavailable",
     "Unimplemented", "VerbatimLayer", "VerbatimRun", "Watch", "WatchEvent", "content_digest_of", "variant_of",
 ]

@@ -53,10 +53,23 @@ def as_array(value: Any) -> Array:
     return np.asarray(tensor.view(getattr(torch, view[0])).numpy()).view(view[1])
 
 
-def as_tensor(array: Array) -> Any:
-    """`array` as a torch tensor over the same memory."""
+def numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype of torch's `dtype`."""
     import torch
 
+    view = _TORCH_VIEWS.get(str(dtype))
+    found: np.dtype[Any] = view[1] if view else torch.empty(0, dtype=dtype).numpy().dtype
+    return found
+
+
+def as_tensor(array: Any) -> Any:
+    """`array` as a torch tensor over the same memory; rows of a paged cache are gathered."""
+    import torch
+
+    array = np.asarray(array)
+    if not array.flags.writeable:  # of a mapped entry: torch knows no such tensors, and writes harm nobody
+        array = array.view()
+        array.flags.writeable = True
     view = _TORCH_NAMES.get(array.dtype)
     if view is None:
         return torch.from_numpy(array)
@@ -64,6 +77,6 @@ def as_tensor(array: Array) -> Any:
     return torch.from_numpy(array.view(getattr(np, carrier))).view(getattr(torch, name))
 
 
-def byte_view(array: Array) -> memoryview:
-    """The array's bytes in C order; a copy only where it is not contiguous."""
+def byte_view(array: Any) -> memoryview:
+    """The array's bytes in C order; a copy only where it is not contiguous, as rows of a paged cache are not."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

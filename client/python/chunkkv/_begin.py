@@ -58,6 +58,7 @@ class PutRequest:
     next_position: int | None = None
     keys_contiguous: bool = False
     required_features: Sequence[str] = ()
+    transfer_id: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def declare(request: PutRequest, layers: Sequence[AnyLayer] | None) -> Declarati
         ttl_ms=milliseconds(request.ttl_seconds, "ttl_seconds"),
         pin_ms=milliseconds(request.pin_seconds, "pin_seconds"), content_digest=request.content_digest,
         routing_key=request.routing_key, next_position=request.next_position or 0,
-        keys_contiguous=request.keys_contiguous, group_row_counts=[len(positions) for positions in kept])
+        keys_contiguous=request.keys_contiguous, transfer_id=request.transfer_id,
+        group_row_counts=[len(positions) for positions in kept])
     return Declaration(begin, layout, kept, token_count)
 
 

@@ -24,6 +24,14 @@ def encode_part(layer: int, tensor: int, range_kind: int, begin: int, end: int, 
     return b"".join((_BYTES_TAG, _varint(len(head) + len(data)), head, data))
 
 
+def encode_region_part(layer: int, tensor: int, range_kind: int, begin: int, end: int,
+                       place: payload_pb2.RegionSlice, name: str = "") -> bytes:
+    """A PutCacheRequest with a part that lies in a region."""
+    part = payload_pb2.Part(layer=layer, tensor=tensor, name=name, range=range_kind, begin=begin, end=end,
+                            payload=payload_pb2.TensorPayload(region=place))
+    return bytes(put_pb2.PutCacheRequest(part=part).SerializeToString())
+
+
 def decode_put_response(raw: bytes) -> put_pb2.PutCacheResponse:
     return _decode(put_pb2.PutCacheResponse, raw)
 
@@ -46,6 +54,10 @@ def decode_get_response(raw: bytes) -> tuple[get_pb2.GetCacheResponse, None] | t
     if part_checksum(data) != _decode(payload_pb2.TensorPayload, payload_head).checksum:
         raise DataLoss("PART_CHECKSUM", f"layer {message.layer}, [{message.begin}, {message.end})")
     return message, data
+
+
+def decode_get_header(raw: bytes) -> get_pb2.GetHeader:
+    return _decode(get_pb2.GetHeader, raw)
 
 
 def _decode(kind: Any, raw: bytes) -> Any:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from . import _enums
-from ._arrays import NUMPY_DTYPES, Array, Bytes
-from ._frames import decode_get_response
+from ._arrays import NUMPY_DTYPES, Bytes
+from ._arrivals import FIELDS, Arrival, InlineTensor, PlacedTensor, TensorName
+from ._frames import decode_get_header, decode_get_response
 from ._layout import attention_index, attention_layer_count, layer_count, run_of
+from ._places import Places
 from .digests import combined_digest, tensor_digest
 from .errors import DataLoss
 from .identity import Shard
@@ -19,11 +21,8 @@ from .results import Compaction, EntryHeader, EntryLayer, Group
 from .spec import CompactionSpec, ReuseGroup
 from .v1 import get_pb2, payload_pb2
 
-TensorName = tuple[int, int, str]  # layer, TensorKind, name of a NAMED one
 _KEYS, _NAMED = payload_pb2.TENSOR_KIND_KEYS, payload_pb2.TENSOR_KIND_NAMED
 MAX_LAYERS = 1024  # of an entry, as the service has it
-_FIELDS = {_KEYS: "k", payload_pb2.TENSOR_KIND_VALUES: "v", payload_pb2.TENSOR_KIND_KEY_SCALES: "k_scale",
-           payload_pb2.TENSOR_KIND_VALUE_SCALES: "v_scale"}
 
 
 @dataclass(frozen=True)
@@ -41,39 +40,14 @@ class Expected:
     tokens: range | None
 
 
-@dataclass
-class _Incoming:
-    """A tensor of the layer that is arriving. rows: begin of what comes next, within [first, end)."""
-
-    kind: int
-    name: str
-    buffer: Bytes
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    row_bytes: int
-    first: int
-    next: int
-    end: int
-
-    def take(self, part: Any, data: memoryview) -> None:
-        if part.begin != self.next or not part.begin < part.end <= self.end:
-            raise DataLoss("MALFORMED_REPLY", f"layer {part.layer}: [{part.begin}, {part.end}) follows {self.next}")
-        if len(data) != (part.end - part.begin) * self.row_bytes:
-            raise DataLoss("MALFORMED_REPLY", f"layer {part.layer}: {len(data)} bytes for [{part.begin}, {part.end})")
-        at = (part.begin - self.first) * self.row_bytes
-        self.buffer[at:at + len(data)] = np.frombuffer(data, np.uint8)
-        self.next = part.end
-
-    def array(self) -> Array:
-        return self.buffer.view(self.dtype).reshape(self.shape)
-
-
 class GetReader:
-    """Takes a get's messages in order; header is there after the first."""
+    """Takes a get's messages in order; header is there after the first. The layers come inline; or they are written to
+    `places`; or the entry is to be mapped, and the header is all that comes."""
 
-    def __init__(self, expected: Expected):
-        self._expected = expected
-        self._incoming: list[_Incoming] = []
+    def __init__(self, expected: Expected, places: Places | None = None, is_mapped: bool = False):
+        self._expected, self._places, self._is_mapped = expected, places, is_mapped
+        self._mapping: Any = None
+        self._incoming: list[Arrival] = []
         self._layer = 0
         self._committed: dict[TensorName, bytes] = {}
         self._runs: list[Any] = []
@@ -92,15 +66,48 @@ class GetReader:
         if kind == "header":
             self._begin(message.header)
             return None
-        if kind == "layer_end":
+        if kind == "written" and self._places is not None:
+            self._note_written(message.written.layer)
+            return None
+        if kind == "layer_end" and not self._is_mapped:
             return self._end_layer(message.layer_end)
         raise DataLoss("MALFORMED_REPLY", f"unexpected {kind or 'message'}")
 
+    def take_header(self, raw: bytes) -> None:
+        """Instead of feeding messages: a GetHeader that came alone. Errors: DataLoss."""
+        self._begin(decode_get_header(raw))
+
     def finish(self) -> EntryHeader:
         """The stream ended OK. Errors: DataLoss where anything is missing."""
-        if self.header is None or self._layer != self.header.layer_range.stop:
+        if self.header is None or not self._is_mapped and self._layer != self.header.layer_range.stop:
             raise DataLoss("INCOMPLETE_REPLY", "the reply ended early")
         return self.header
+
+    @property
+    def mapping(self) -> Any:
+        """Where the entry's memory is to be had. Errors: DataLoss."""
+        if self._mapping is None:
+            raise DataLoss("MALFORMED_REPLY", "the header names no mapping")
+        return self._mapping
+
+    def layers_of_mapping(self, memory: Bytes, verify: bool) -> tuple[EntryLayer, ...]:
+        """All layers, as arrays over the entry's memory that are not to be written to. Errors: DataLoss."""
+        assert self.header is not None
+        offsets = {(item.layer, *_tensor_name(item)): item.offset_bytes for item in self.mapping.tensors}
+        layers = []
+        for layer in self.header.layer_range:
+            arrivals: list[Arrival] = []
+            for name, dtype, shape in self._shapes(layer):
+                offset, size = offsets.get(name, -1), math.prod(shape) * dtype.itemsize
+                if not 0 <= offset <= len(memory) - size or offset % dtype.itemsize:
+                    raise DataLoss("MALFORMED_REPLY", f"layer {layer} is outside of its entry's memory")
+                rows = memory[offset:offset + size].view(dtype).reshape(shape)
+                rows.flags.writeable = False
+                arrivals.append(PlacedTensor(name[1], name[2], rows, True))
+            if verify:
+                self._check_committed(layer, arrivals)
+            layers.append(self._layer_of(layer, arrivals))
+        return tuple(layers)
 
     def _begin(self, wire: Any) -> None:
         wanted = self._expected
@@ -134,6 +141,11 @@ class GetReader:
             expires_unix_ms=wire.expires_unix_ms, entry_digest=wire.entry_digest, layer_range=layers,
             token_range=tokens)
         self._check_entry_digest()
+        if self._is_mapped:
+            self._mapping = wire.mapping if wire.HasField("mapping") else None
+            return
+        if self._places is not None:
+            self._places.lay_out(wire.places)
         self._begin_layer()
 
     def _check_runs(self) -> None:
@@ -216,29 +228,48 @@ class GetReader:
             return None
         return self.header.groups[self._group_of[attention_index(self._runs, layer)]]
 
+    def _shapes(self, layer: int) -> list[tuple[TensorName, np.dtype[Any], tuple[int, ...]]]:
+        """(name, dtype, shape as served) of a layer's tensors, in the order served. Errors: DataLoss."""
+        assert self.header is not None
+        group = self._group(layer)
+        shapes = []
+        for kind, name, dtype, row in self._tensors(layer):
+            shape = row if group is None else (len(self.header.token_range or range(group.row_count)), *row)
+            if math.prod(shape) * dtype.itemsize > self.header.size_bytes:
+                raise DataLoss("MALFORMED_REPLY", f"layer {layer} is larger than its entry")
+            shapes.append(((layer, kind, name), dtype, shape))
+        return shapes
+
     def _begin_layer(self) -> None:
         assert self.header is not None
         self._incoming = []
         if self._layer == self.header.layer_range.stop:
             return
-        group = self._group(self._layer)
-        for kind, name, dtype, row in self._tensors(self._layer):
-            if group is None:
-                rows, row_bytes, shape = range(row[0]), 1, row
-            else:
-                rows = self.header.token_range or range(group.row_count)
-                row_bytes, shape = math.prod(row) * dtype.itemsize, (len(rows), *row)
-            size = len(rows) * row_bytes
-            if size > self.header.size_bytes:
-                raise DataLoss("MALFORMED_REPLY", f"layer {self._layer} is larger than its entry")
-            self._incoming.append(_Incoming(kind, name, np.empty(size, np.uint8), dtype, shape, row_bytes, rows.start,
-                                            rows.start, rows.stop))
+        first = 0
+        if self.header.token_range is not None and self._group(self._layer) is not None:
+            first = self.header.token_range.start
+        for name, dtype, shape in self._shapes(self._layer):
+            if self._places is not None:
+                place = self._places.rows(name, dtype, shape)
+                self._incoming.append(PlacedTensor(name[1], name[2], place, False))
+                continue
+            row_bytes = math.prod(shape[1:]) * dtype.itemsize
+            buffer = np.empty(shape[0] * row_bytes, np.uint8)
+            self._incoming.append(InlineTensor(name[1], name[2], buffer, dtype, shape, row_bytes, first, first,
+                                               first + shape[0]))
+
+    def _note_written(self, layer: int) -> None:
+        if self.header is None or layer != self._layer:
+            raise DataLoss("MALFORMED_REPLY", f"layer {layer} was written out of order")
+        for arrival in self._incoming:
+            if isinstance(arrival, PlacedTensor):
+                arrival.is_complete = True
 
     def _take_part(self, part: Any, data: memoryview) -> None:
         if self.header is None or part.layer != self._layer:
             raise DataLoss("MALFORMED_REPLY", f"a part of layer {part.layer} out of order")
         for incoming in self._incoming:
-            if incoming.kind == part.tensor and incoming.name == part.name:
+            if isinstance(incoming, InlineTensor) and (incoming.kind, incoming.name) == (part.tensor, part.name):
                 return incoming.take(part, data)
         raise DataLoss("MALFORMED_REPLY", f"layer {part.layer} has no tensor {part.tensor} {part.name}")
 
@@ -249,26 +280,38 @@ class GetReader:
             raise DataLoss("MALFORMED_REPLY", f"the end of layer {end.layer} where {layer} is open")
         served = {_tensor_name(item): item.digest for item in end.digests}
         for incoming in self._incoming:
-            if incoming.next != incoming.end:
+            if not incoming.is_complete:
                 raise DataLoss("INCOMPLETE_REPLY", f"layer {layer} ends early")
-            digest = tensor_digest(incoming.buffer.data)
+            digest = tensor_digest(incoming.data())
             as_committed = header.token_range is None and (
                 incoming.kind != _KEYS or header.positions_served == "original")
             if digest != served.get((incoming.kind, incoming.name)) or (
                     as_committed and digest != self._committed[layer, incoming.kind, incoming.name]):
-                raise DataLoss("TENSOR_DIGEST", f"layer {layer}, tensor {_FIELDS.get(incoming.kind, incoming.name)}")
-        group = self._group(layer)
-        if group is None:
-            done = EntryLayer(layer, tensors={incoming.name: incoming.array() for incoming in self._incoming})
-        else:
-            arrays: dict[str, Any] = {_FIELDS[incoming.kind]: incoming.array() for incoming in self._incoming}
-            positions = group.positions
-            if header.token_range is not None:
-                positions = np.arange(header.token_range.start, header.token_range.stop, dtype=np.int32)
-            done = EntryLayer(layer, positions=positions, **arrays)
+                raise _wrong_digest(layer, incoming)
+        done = self._layer_of(layer, self._incoming)
         self._layer += 1
         self._begin_layer()
         return done
+
+    def _check_committed(self, layer: int, arrivals: list[Arrival]) -> None:
+        for arrival in arrivals:
+            if tensor_digest(arrival.data()) != self._committed[layer, arrival.kind, arrival.name]:
+                raise _wrong_digest(layer, arrival)
+
+    def _layer_of(self, layer: int, arrivals: list[Arrival]) -> EntryLayer:
+        assert self.header is not None
+        group = self._group(layer)
+        if group is None:
+            return EntryLayer(layer, tensors={arrival.name: arrival.rows() for arrival in arrivals})
+        arrays: dict[str, Any] = {FIELDS[arrival.kind]: arrival.rows() for arrival in arrivals}
+        positions = group.positions
+        if self.header.token_range is not None:
+            positions = np.arange(self.header.token_range.start, self.header.token_range.stop, dtype=np.int32)
+        return EntryLayer(layer, positions=positions, **arrays)
+
+
+def _wrong_digest(layer: int, arrival: Arrival) -> DataLoss:
+    return DataLoss("TENSOR_DIGEST", f"layer {layer}, tensor {FIELDS.get(arrival.kind, arrival.name)}")
 
 
 def _tensor_name(item: Any) -> tuple[int, str]:

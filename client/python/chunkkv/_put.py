@@ -3,6 +3,7 @@ will be sent), or None to be given the next response (None at the stream's end).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -10,11 +11,13 @@ import numpy as np
 
 from ._arrays import Array, byte_view
 from ._begin import AnyLayer, PutRequest, declare
-from ._frames import encode_part
+from ._frames import encode_part, encode_region_part
 from ._layout import attention_index, layer_count, run_of
+from ._lending import LentMemory
 from .errors import DataLoss, FailedPrecondition, InvalidArgument
 from .identity import variant_of
 from .layers import Layer, VerbatimLayer
+from .paged import Rows
 from .results import Compaction, PutResult, durability_name
 from .v1 import payload_pb2, put_pb2
 
@@ -39,7 +42,24 @@ class PutConversation:
         self._kept: Sequence[Array] = []
         self._token_total = 0
         self._scores_are_sent = False
+        self._lent: LentMemory | None = None
+        self._has_lent = False  # a part in a region was sent, and the server may read it still
         self.result: PutResult | None = None
+
+    def lend(self, lent: LentMemory) -> None:
+        """What lies in a region is left there for the server to read. Before begin."""
+        if lent.regions:
+            self._lent = lent
+            self._request.transfer_id = os.urandom(16)
+
+    @property
+    def transfer_in_doubt(self) -> bytes:
+        """What to quiesce where the put ends now; empty where the server touches none of the caller's memory."""
+        return self._request.transfer_id if self._has_lent and self.result is None else b""
+
+    def note_quiet(self) -> None:
+        """The transfer was quiesced: nothing follows."""
+        self._has_lent = False
 
     @property
     def has_begun(self) -> bool:
@@ -171,21 +191,16 @@ class PutConversation:
         if not tensors and self._token_total > window:
             raise InvalidArgument("SCORES_MISSING", f"layer {index} takes part in a choice and has nothing to score")
         for kind, data in tensors:
-            for begin in range(0, len(data), PART_BYTES):
-                end = min(begin + PART_BYTES, len(data))
-                yield encode_part(index, kind, payload_pb2.RANGE_KIND_BYTES, begin, end, data[begin:end])
+            yield from self._byte_parts(index, kind, data)
 
     def _tensors(self, index: int, layer: AnyLayer) -> Steps[None]:
         if isinstance(layer, VerbatimLayer):
             for name, data in layer.tensors.items():
-                for begin in range(0, len(data), PART_BYTES):
-                    end = min(begin + PART_BYTES, len(data))
-                    yield encode_part(index, payload_pb2.TENSOR_KIND_NAMED, payload_pb2.RANGE_KIND_BYTES, begin, end,
-                                      data[begin:end], name)
+                yield from self._byte_parts(index, payload_pb2.TENSOR_KIND_NAMED, data, name)
             return
         kind = payload_pb2.RANGE_KIND_KEPT_ROWS if self._kept else payload_pb2.RANGE_KIND_TOKENS
         for tensor, rows in layer.row_tensors():
-            yield from _row_parts(index, tensor, kind, rows, None)
+            yield from self._row_parts(index, tensor, kind, rows, None)
 
     def _release(self, wait: bool) -> Steps[None]:
         """Sends the rows of held layers whose positions are known; with `wait`, of all whose choice can be made."""
@@ -200,7 +215,8 @@ class PutConversation:
                 self._note((yield from self._receive()))
             self._held.pop(0)
             for tensor, rows in layer.row_tensors():
-                yield from _row_parts(index, tensor, payload_pb2.RANGE_KIND_KEPT_ROWS, rows, self._selections[group])
+                yield from self._row_parts(index, tensor, payload_pb2.RANGE_KIND_KEPT_ROWS, rows,
+                                           self._selections[group])
 
     @property
     def _is_complete(self) -> bool:
@@ -220,6 +236,37 @@ class PutConversation:
                 raise DataLoss("MALFORMED_REPLY", f"the selection of group {selection.group} is out of bounds")
             self._selections[selection.group] = positions
 
+    def _byte_parts(self, layer: int, tensor: int, data: memoryview, name: str = "") -> Iterator[bytes]:
+        """The bytes where they lie, or as parts of 1 MiB."""
+        place = self._lent.slice_of_bytes(data) if self._lent else None
+        if place is not None:
+            self._has_lent = True
+            yield encode_region_part(layer, tensor, payload_pb2.RANGE_KIND_BYTES, 0, len(data), place, name)
+            return
+        for begin in range(0, len(data), PART_BYTES):
+            end = min(begin + PART_BYTES, len(data))
+            yield encode_part(layer, tensor, payload_pb2.RANGE_KIND_BYTES, begin, end, data[begin:end], name)
+
+    def _row_parts(self, layer: int, tensor: int, range_kind: int, rows: Rows, chosen: Array | None) -> Iterator[bytes]:
+        """The rows, or the chosen ones, where they lie, or as parts of about 1 MiB."""
+        count = len(rows) if chosen is None else len(chosen)
+        place = self._lent.slice_of_rows(rows, chosen) if self._lent and not self._must_arrive else None
+        if place is not None:
+            self._has_lent = True
+            yield encode_region_part(layer, tensor, range_kind, 0, count, place)
+            return
+        step = max(1, PART_BYTES // (rows[0].size * rows.itemsize))
+        for begin in range(0, count, step):
+            end = min(begin + step, count)
+            part = rows[begin:end] if chosen is None else rows[chosen[begin:end]]
+            yield encode_part(layer, tensor, range_kind, begin, end, byte_view(part))
+
+    @property
+    def _must_arrive(self) -> bool:
+        """A declared digest of all rows cannot be checked where only kept ones are read."""
+        is_whole = bool(self._kept) or self._begun.budget >= self._token_total
+        return bool(self._request.content_digest) and not is_whole
+
     def _exchange(self, message: bytes) -> Steps[Any]:
         yield message
         return (yield from self._receive())
@@ -229,13 +276,3 @@ class PutConversation:
         if response is None:
             raise DataLoss("INCOMPLETE_REPLY", "the stream ended before the put did")
         return response
-
-
-def _row_parts(layer: int, tensor: int, range_kind: int, rows: Array, chosen: Array | None) -> Iterator[bytes]:
-    """The rows, or the chosen ones, as parts of about 1 MiB."""
-    count = len(rows) if chosen is None else len(chosen)
-    step = max(1, PART_BYTES // (rows[0].size * rows.itemsize))
-    for begin in range(0, count, step):
-        end = min(begin + step, count)
-        part = rows[begin:end] if chosen is None else rows[chosen[begin:end]]
-        yield encode_part(layer, tensor, range_kind, begin, end, byte_view(part))

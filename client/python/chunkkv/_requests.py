@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import _enums
 from ._begin import AnyLayer, PutRequest, ScoreDeclaration, milliseconds
 from ._get import Expected
+from ._places import Places
 from ._put import PutConversation
 from .errors import InvalidArgument
 from .identity import ModelIdentity, PromptKey, Shard, prompt_of, variant_of
 from .layers import AttentionRun, Rope, VerbatimRun
 from .operations import Model, accept_to_wire, model_ref
 from .spec import EXACT, CompactionSpec
-from .v1 import get_pb2
+from .v1 import get_pb2, identity_pb2
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,57 @@ class GetCall:
     request: get_pb2.GetCacheRequest
     expected: Expected
     timeout: float | None
+    into: Any = None
+    mapped: bool = False
+    verify: bool = True
+
+    def to_places(self, places: Places) -> GetCall:
+        """This get, written there."""
+        return self._with(target=places.target, transfer_id=os.urandom(16))
+
+    def for_local_socket(self) -> bytes | None:
+        """This mapped get as the local socket takes it; None where it does not: one that waits, or ends a lease."""
+        if self.request.wait_ms or self.request.lease_id:
+            return None
+        return bytes(self._with(prompt=identity_pb2.PromptKey(key=self.expected.key)).request.SerializeToString())
+
+    def _with(self, **fields: Any) -> GetCall:
+        request = get_pb2.GetCacheRequest()
+        request.CopyFrom(self.request)
+        for name in fields:
+            request.ClearField(name)
+        request.MergeFrom(get_pb2.GetCacheRequest(**fields))
+        return replace(self, request=request)
 
 
 def get_call(*, model: Model, tokens: Any = None, key: bytes | PromptKey | None = None,
              accept: str | bytes | CompactionSpec | None = None, spec: CompactionSpec | None = None,
              shard: Shard = Shard(), block_extra: Sequence[bytes] = (), if_entry_id: bytes | None = None,
              layers: range | None = None, tokens_range: range | None = None, positions: str = "original",
-             wait_seconds: float | None = None, lease_id: bytes = b"", timeout: float | None = None) -> GetCall:
+             wait_seconds: float | None = None, lease_id: bytes = b"", into: Any = None, mapped: bool = False,
+             verify: bool | None = None, timeout: float | None = None) -> GetCall:
     """model: an identity, or its fingerprint. The prompt: tokens (with block_extra) or key.
 
     accept: "exact" (default), "least_lossy", a spec, or a variant's 32 bytes; spec is another word for a spec accepted.
     layers, tokens_range (of exact entries): served ranges. positions: "original", or "contiguous" for engines whose row
     count is their position. wait_seconds: waits for a put in progress or not yet begun. timeout: of the whole call.
 
+    into: has the server write the rows to a region of this client: to arrays and PagedRows in it, by (layer, name) with
+    the names of EntryLayer; or, given the region, to new arrays in it, for which the entry's header is asked for first.
+    mapped: the entry's own memory, whole and without a copy: arrays that are not to be written to, for as long as they
+    live. verify: of a mapped get, whether to digest the bytes, which the server did when it stored them; no other goes
+    unverified.
+
     Errors: NotFound (a miss), OutOfRange, FailedPrecondition (CONTIGUOUS without RoPE, a token range of a compacted
-    entry), Aborted (the put waited for failed), DataLoss (what was received is not what was committed).
+    entry; REGIONS_DISABLED and MAPPING_DISABLED where the server's options leave them out; TARGET_TOO_SMALL), Aborted
+    (the put waited for failed), DataLoss (what was received is not what was committed).
     """
     if spec is not None and accept is not None:
         raise InvalidArgument("ACCEPT", "give accept or spec")
+    if mapped and into is not None:
+        raise InvalidArgument("INTO", "give into or mapped")
+    if verify is False and not mapped:
+        raise InvalidArgument("VERIFY", "only a mapped get may go unverified")
     rule = spec if spec is not None else "exact" if accept is None else accept
     if rule == EXACT or isinstance(rule, CompactionSpec) and rule.policy == "full":
         rule = "exact"
@@ -50,7 +85,8 @@ def get_call(*, model: Model, tokens: Any = None, key: bytes | PromptKey | None 
     request = get_pb2.GetCacheRequest(
         **model_ref(model), shard=shard.to_wire(), prompt=prompt.to_wire(), accept=accept_to_wire(rule),
         if_entry_id=if_entry_id or b"", lease_id=lease_id, wait_ms=milliseconds(wait_seconds, "wait_seconds"),
-        position_mode=_enums.to_wire(get_pb2.PositionMode, "POSITION_MODE_", positions, "positions"))
+        position_mode=_enums.to_wire(get_pb2.PositionMode, "POSITION_MODE_", positions, "positions"),
+        target=get_pb2.GetCacheRequest.Target(map=True) if mapped else None)
     for name, span in (("layers", layers), ("tokens", tokens_range)):
         if span is not None:
             if span.step != 1:
@@ -65,7 +101,7 @@ def get_call(*, model: Model, tokens: Any = None, key: bytes | PromptKey | None 
     expected = Expected(fingerprint=fingerprint, key=prompt.key, variant=variant, entry_id=if_entry_id,
                         exact=rule == "exact", shard=_resolved_shard(shard, model), positions=positions, layers=layers,
                         tokens=tokens_range)
-    return GetCall(request, expected, timeout)
+    return GetCall(request, expected, timeout, into, mapped, bool(verify))
 
 
 def _resolved_shard(shard: Shard, model: Model) -> Shard | None:

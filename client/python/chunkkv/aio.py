@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -14,10 +14,16 @@ from ._begin import AnyLayer
 from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
-from ._put import HALF_CLOSE, Steps
+from ._lending import LentMemory
+from ._local_socket import LocalSocket
+from ._mapped_get import entry_of_mapping, header_over_local_socket
+from ._places import GivenPlaces, rest_of
+from ._put import HALF_CLOSE, PutConversation, Steps
 from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_call
 from ._requests import GetCall, PutCall, get_call, put_call
+from ._shared_memory import new_memory
 from .operations import Operation
+from .regions import AsyncRegion
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
 from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
 
@@ -41,10 +47,19 @@ class AsyncClient:
         self._stub = kv_cache_service_pb2_grpc.KvCacheServiceStub(self._channel)
         self._get_cache = self._channel.unary_stream(_channel.GET_CACHE)
         self._put_cache = self._channel.stream_stream(_channel.PUT_CACHE)
+        self._lent = LentMemory()
+        self._local: LocalSocket | None = None
+        self._local_lock = asyncio.Lock()
 
     async def close(self) -> None:
-        """Ends all calls."""
-        await self._channel.close()
+        """Ends all calls, and closes the regions."""
+        try:
+            for region in self._lent.regions:
+                await region.close()
+        finally:
+            if self._local is not None:
+                self._local.close()
+            await self._channel.close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -56,25 +71,108 @@ class AsyncClient:
         """Puts one entry."""
         if call.layers is None:
             raise errors.InvalidArgument("EMPTY_LAYOUT", "put needs layers; open_put takes them one by one")
-        stream = _PutStream(self._put_cache, call.timeout, self._metadata)
-        return await stream.run(call.conversation.put(call.layers))
+        return await self._put_stream(call).run(call.conversation.put(call.layers))
 
     def _open_put(self, call: PutCall) -> AsyncPutSession:
         """A put whose layers come one by one, in an async with statement."""
         if call.layers is not None:
             raise errors.InvalidArgument("LAYERS", "open_put takes layers by send_layer")
-        return AsyncPutSession(call, _PutStream(self._put_cache, call.timeout, self._metadata))
+        return AsyncPutSession(call, self._put_stream(call))
+
+    def _put_stream(self, call: PutCall) -> _PutStream:
+        put = call.conversation
+        put.lend(self._lent)
+        return _PutStream(self._put_cache, call.timeout, self._metadata, lambda: self._quiesce_put(put))
 
     def _get_layers(self, call: GetCall) -> AsyncLayerStream:
-        """Gets one entry layer by layer, so that decoding can start before the rest is there."""
+        """Gets one entry layer by layer, so that decoding can start before the rest is there. into: arrays by (layer,
+        name) alone."""
+        if call.mapped or isinstance(call.into, AsyncRegion):
+            raise errors.InvalidArgument("INTO", "an entry is mapped, or written to new arrays of a region, by get")
+        if call.into is None:
+            return self._stream(call, GetReader(call.expected))
+        given = GivenPlaces(call.into, self._lent)
+        return self._stream(call.to_places(given), GetReader(call.expected, given))
+
+    def _stream(self, call: GetCall, reader: GetReader) -> AsyncLayerStream:
         rpc = self._get_cache(call.request.SerializeToString(), timeout=call.timeout, metadata=self._metadata)
-        return AsyncLayerStream(rpc, GetReader(call.expected))
+        return AsyncLayerStream(rpc, reader, lambda: self._quiesce(call.request.transfer_id))
 
     async def _get(self, call: GetCall) -> Entry:
         """Gets one entry, whole and verified, or fails."""
+        if call.mapped:
+            return await self._map(call)
+        if isinstance(call.into, AsyncRegion):
+            return await self._get_into_region(call, call.into)
         async with self._get_layers(call) as stream:
             layers = [layer async for layer in stream]
         return Entry(**vars(stream.header), layers=tuple(layers))
+
+    async def _get_into_region(self, call: GetCall, region: AsyncRegion) -> Entry:
+        async with region.layout_lock:
+            with rest_of(region) as rest:
+                stream = self._stream(call.to_places(rest), GetReader(call.expected, rest))
+                await stream.read_header()
+        async with stream:
+            layers = [layer async for layer in stream]
+        return Entry(**vars(stream.header), layers=tuple(layers))
+
+    async def _map(self, call: GetCall) -> Entry:
+        local, reader = await self._local_socket(), GetReader(call.expected, is_mapped=True)
+        descriptor = await asyncio.to_thread(header_over_local_socket, local, call, reader)
+        if descriptor is None:
+            async with self._stream(call, reader) as stream:
+                async for _ in stream:
+                    pass  # a mapped entry has no messages but the header
+        return await asyncio.to_thread(entry_of_mapping, local, reader, descriptor, call.verify)
+
+    async def allocate_region(self, size_bytes: int, *, name: str = "") -> AsyncRegion:
+        """As Client.allocate_region."""
+        local = await self._local_socket()
+        with new_memory(size_bytes) as (descriptor, memory):
+            token = await asyncio.to_thread(local.offer, descriptor)
+            region_id = await self._run(operations.register_region(token, size_bytes, name))
+        region = AsyncRegion(memory, region_id, self._unregister)
+        self._lent.add(region)
+        return region
+
+    async def _local_socket(self) -> LocalSocket:
+        """The connection to the server's local socket, a new one where there is none."""
+        async with self._local_lock:
+            if self._local is None or not self._local.is_open:
+                self._local = LocalSocket((await self.capabilities()).local_socket)
+            return self._local
+
+    async def _unregister(self, region: AsyncRegion) -> None:
+        self._lent.discard(region)
+        await self._wait_until_quiet(operations.unregister_region(region.region_id))
+
+    async def _quiesce_put(self, put: PutConversation) -> None:
+        await self._quiesce(put.transfer_in_doubt)
+        put.note_quiet()
+
+    async def _quiesce(self, transfer_id: bytes) -> None:
+        if transfer_id:
+            await self._wait_until_quiet(operations.quiesce_transfer(transfer_id))
+
+    async def _wait_until_quiet(self, operation: Operation[None]) -> None:
+        """Also where the caller's task is cancelled. Errors: Unavailable (NOT_QUIET): the server may touch the memory
+        still."""
+        waiting = asyncio.ensure_future(self._run(operation))
+        cancelled: asyncio.CancelledError | None = None
+        while not waiting.done():
+            try:
+                await asyncio.wait([waiting])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        failure = waiting.exception()
+        if failure is not None and not isinstance(failure, errors.NotFound):
+            if not isinstance(failure, errors.Error):
+                raise failure
+            if self._local is not None and self._local.is_open:
+                raise errors.Unavailable("NOT_QUIET", f"memory in regions may still be used: {failure}") from failure
+        if cancelled is not None:
+            raise cancelled
 
     async def _run(self, operation: Operation[T]) -> T:
         try:
@@ -101,6 +199,7 @@ class AsyncClient:
     trim = method(operations.trim, _run)
     capabilities = method(operations.capabilities, _run)
     stats = method(operations.stats, _run)
+    list_regions = method(operations.list_regions, _run)
 
     def watch(self, *, after_sequence: int = 0, timeout: float | None = None) -> AsyncWatch:
         """What is stored, removed and moved: from a snapshot on, or after a sequence number."""
@@ -152,11 +251,13 @@ class _Receiver:
 
 
 class AsyncLayerStream:
-    """The layers of one get, each verified before it is handed on. header is there after read_header or a layer. the
-    async with statement before the end cancels the get."""
+    """The layers of one get, each verified before it is handed on. header is there after read_header or a layer.
+    Leaving the async with statement before the end cancels the get, and returns when nothing is written to a region any
+    more."""
 
-    def __init__(self, rpc: Any, reader: GetReader):
-        self._rpc, self._reader = _Receiver(rpc), reader
+    def __init__(self, rpc: Any, reader: GetReader, quiesce: Callable[[], Awaitable[None]]):
+        self._rpc, self._reader, self._quiesce = _Receiver(rpc), reader, quiesce
+        self._is_over = False
 
     @property
     def header(self) -> EntryHeader:
@@ -181,15 +282,22 @@ class AsyncLayerStream:
 
     async def _receive(self) -> EntryLayer | None:
         """The layer that the next message completed, if it did. StopAsyncIteration at the end."""
-        raw = await self._rpc.receive()
-        if raw is None:
-            self._reader.finish()
-            raise StopAsyncIteration
         try:
-            return self._reader.feed(raw)
-        except errors.Error:
-            self.cancel()
+            raw = await self._rpc.receive()
+            if raw is not None:
+                return self._reader.feed(raw)
+        except BaseException:
+            await self._end()
             raise
+        self._is_over = True
+        self._reader.finish()
+        raise StopAsyncIteration
+
+    async def _end(self) -> None:
+        self.cancel()
+        if not self._is_over:
+            await self._quiesce()
+            self._is_over = True
 
     def cancel(self) -> None:
         """Ends the get; what was not handed on is dropped."""
@@ -199,7 +307,7 @@ class AsyncLayerStream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cancel()
+        await self._end()
 
 
 class AsyncWatch:
@@ -272,7 +380,7 @@ class AsyncScoreStream:
 
 class AsyncPutSession:
     """A put in progress, of layers that come one by one. Leaving the async with statement without commit leaves nothing
-    behind."""
+    behind. Arrays in regions are read until commit has returned, or the async with statement is left."""
 
     def __init__(self, call: PutCall, stream: _PutStream):
         self._put, self._stream = call.conversation, stream
@@ -297,14 +405,15 @@ class AsyncPutSession:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cancel()
+        await self._stream.end()
 
 
 class _PutStream:
     """The I/O of one put; opened by the first message."""
 
-    def __init__(self, rpc: Any, timeout: float | None, metadata: Any):
+    def __init__(self, rpc: Any, timeout: float | None, metadata: Any, quiesce: Callable[[], Awaitable[None]]):
         self._rpc, self._options = rpc, {"timeout": timeout, "metadata": metadata}
+        self._quiesce = quiesce
         self._call: Any = None
         self._receiver: _Receiver | None = None
 
@@ -321,7 +430,7 @@ class _PutStream:
             result: T = done.value
             return result
         except BaseException:
-            self.cancel()
+            await self.end()
             raise
 
     async def _write(self, message: bytes) -> None:
@@ -344,3 +453,8 @@ class _PutStream:
     def cancel(self) -> None:
         if self._receiver is not None:
             self._receiver.cancel()
+
+    async def end(self) -> None:
+        """Cancels the put; returns when the server touches no region for it any more."""
+        self.cancel()
+        await self._quiesce()

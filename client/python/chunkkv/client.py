@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -14,10 +14,16 @@ from ._begin import AnyLayer
 from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
-from ._put import HALF_CLOSE, Steps
+from ._lending import LentMemory
+from ._local_socket import LocalSocket
+from ._mapped_get import entry_of_mapping, header_over_local_socket
+from ._places import GivenPlaces, rest_of
+from ._put import HALF_CLOSE, PutConversation, Steps
 from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_call
 from ._requests import GetCall, PutCall, get_call, put_call
+from ._shared_memory import new_memory
 from .operations import Operation
+from .regions import Region
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
 from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
 
@@ -44,10 +50,19 @@ class Client:
         self._stub = kv_cache_service_pb2_grpc.KvCacheServiceStub(self._channel)
         self._get_cache = self._channel.unary_stream(_channel.GET_CACHE)
         self._put_cache = self._channel.stream_stream(_channel.PUT_CACHE)
+        self._lent = LentMemory()
+        self._local: LocalSocket | None = None
+        self._local_lock = threading.Lock()
 
     def close(self) -> None:
-        """Ends all calls."""
-        self._channel.close()
+        """Ends all calls, and closes the regions."""
+        try:
+            for region in self._lent.regions:
+                region.close()
+        finally:
+            if self._local is not None:
+                self._local.close()
+            self._channel.close()
 
     def __enter__(self) -> Client:
         return self
@@ -59,25 +74,94 @@ class Client:
         """Puts one entry."""
         if call.layers is None:
             raise errors.InvalidArgument("EMPTY_LAYOUT", "put needs layers; open_put takes them one by one")
-        stream = _PutStream(self._put_cache, call.timeout, self._metadata)
-        return stream.run(call.conversation.put(call.layers))
+        return self._put_stream(call).run(call.conversation.put(call.layers))
 
     def _open_put(self, call: PutCall) -> PutSession:
         """A put whose layers come one by one."""
         if call.layers is not None:
             raise errors.InvalidArgument("LAYERS", "open_put takes layers by send_layer")
-        return PutSession(call, _PutStream(self._put_cache, call.timeout, self._metadata))
+        return PutSession(call, self._put_stream(call))
+
+    def _put_stream(self, call: PutCall) -> _PutStream:
+        put = call.conversation
+        put.lend(self._lent)
+        return _PutStream(self._put_cache, call.timeout, self._metadata, lambda: self._quiesce_put(put))
 
     def _get_layers(self, call: GetCall) -> LayerStream:
         """Gets one entry layer by layer, so that decoding can start before the rest is there."""
+        if call.mapped:
+            raise errors.InvalidArgument("MAPPED", "an entry is mapped by get")
+        if call.into is None:
+            return self._stream(call, GetReader(call.expected))
+        if isinstance(call.into, Region):
+            with call.into.layout_lock, rest_of(call.into) as rest:
+                return self._stream(call.to_places(rest), GetReader(call.expected, rest))
+        given = GivenPlaces(call.into, self._lent)
+        return self._stream(call.to_places(given), GetReader(call.expected, given))
+
+    def _stream(self, call: GetCall, reader: GetReader) -> LayerStream:
         rpc = self._get_cache(call.request.SerializeToString(), timeout=call.timeout, metadata=self._metadata)
-        return LayerStream(rpc, GetReader(call.expected))
+        return LayerStream(rpc, reader, lambda: self._quiesce(call.request.transfer_id))
 
     def _get(self, call: GetCall) -> Entry:
         """Gets one entry, whole and verified, or fails."""
+        if call.mapped:
+            return self._map(call)
         with self._get_layers(call) as stream:
             layers = tuple(stream)
         return Entry(**vars(stream.header), layers=layers)
+
+    def _map(self, call: GetCall) -> Entry:
+        local, reader = self._local_socket(), GetReader(call.expected, is_mapped=True)
+        descriptor = header_over_local_socket(local, call, reader)
+        if descriptor is None:
+            with self._stream(call, reader) as stream:
+                for _ in stream:
+                    pass  # a mapped entry has no messages but the header
+        return entry_of_mapping(local, reader, descriptor, call.verify)
+
+    def allocate_region(self, size_bytes: int, *, name: str = "") -> Region:
+        """Memory that the server, on this host, reads and writes in place: layers whose arrays lie in it are put
+        without being sent, and get(into=...) fills it. name: for list_regions.
+
+        Errors: FailedPrecondition (REGIONS_DISABLED), Unavailable (LOCAL_SOCKET), PermissionDenied (PEER_NOT_ALLOWED),
+        ResourceExhausted (OUT_OF_MEMORY, TOO_MANY_REGIONS).
+        """
+        local = self._local_socket()
+        with new_memory(size_bytes) as (descriptor, memory):
+            region_id = self._run(operations.register_region(local.offer(descriptor), size_bytes, name))
+        region = Region(memory, region_id, self._unregister)
+        self._lent.add(region)
+        return region
+
+    def _local_socket(self) -> LocalSocket:
+        """The connection to the server's local socket, a new one where there is none."""
+        with self._local_lock:
+            if self._local is None or not self._local.is_open:
+                self._local = LocalSocket(self.capabilities().local_socket)
+            return self._local
+
+    def _unregister(self, region: Region) -> None:
+        self._lent.discard(region)
+        self._wait_until_quiet(operations.unregister_region(region.region_id))
+
+    def _quiesce_put(self, put: PutConversation) -> None:
+        self._quiesce(put.transfer_in_doubt)
+        put.note_quiet()
+
+    def _quiesce(self, transfer_id: bytes) -> None:
+        if transfer_id:
+            self._wait_until_quiet(operations.quiesce_transfer(transfer_id))
+
+    def _wait_until_quiet(self, operation: Operation[None]) -> None:
+        """Errors: Unavailable (NOT_QUIET): the server may touch the memory still."""
+        try:
+            self._run(operation)
+        except errors.NotFound:
+            pass
+        except errors.Error as error:
+            if self._local is not None and self._local.is_open:
+                raise errors.Unavailable("NOT_QUIET", f"memory in regions may still be used: {error}") from error
 
     def _run(self, operation: Operation[T]) -> T:
         try:
@@ -104,6 +188,7 @@ class Client:
     trim = method(operations.trim, _run)
     capabilities = method(operations.capabilities, _run)
     stats = method(operations.stats, _run)
+    list_regions = method(operations.list_regions, _run)
 
     def watch(self, *, after_sequence: int = 0, timeout: float | None = None) -> Watch:
         """What is stored, removed and moved: from a snapshot on, or after a sequence number."""
@@ -132,8 +217,9 @@ class LayerStream:
     """The layers of one get, each verified before it is handed on. header is there from the beginning. Leaving the with
     statement before the end cancels the get."""
 
-    def __init__(self, rpc: Any, reader: GetReader):
-        self._rpc, self._reader = rpc, reader
+    def __init__(self, rpc: Any, reader: GetReader, quiesce: Callable[[], None]):
+        self._rpc, self._reader, self._quiesce = rpc, reader, quiesce
+        self._is_over = False
         self._receive()
         assert reader.header is not None  # no other message is taken first
         self.header: EntryHeader = reader.header
@@ -150,21 +236,23 @@ class LayerStream:
     def _receive(self) -> EntryLayer | None:
         """The layer that the next message completed, if it did. StopIteration at the end."""
         try:
-            raw = next(self._rpc)
+            return self._reader.feed(next(self._rpc))
         except StopIteration:
+            self._is_over = True
             self._reader.finish()
             raise
-        except grpc.RpcError as error:
-            raise _error(error) from error
-        try:
-            return self._reader.feed(raw)
-        except errors.Error:
+        except BaseException as error:
             self.cancel()
+            if isinstance(error, grpc.RpcError):
+                raise _error(error) from error
             raise
 
     def cancel(self) -> None:
-        """Ends the get; what was not handed on is dropped."""
+        """Ends the get; what was not handed on is dropped. Returns when nothing is written to a region any more."""
         self._rpc.cancel()
+        if not self._is_over:
+            self._quiesce()
+            self._is_over = True
 
     def __enter__(self) -> LayerStream:
         return self
@@ -246,7 +334,7 @@ class ScoreStream:
 
 class PutSession:
     """A put in progress, of layers that come one by one; not thread-safe. Leaving the with statement without commit
-    leaves nothing behind."""
+    leaves nothing behind. Arrays in regions are read until commit has returned, or the with statement is left."""
 
     def __init__(self, call: PutCall, stream: _PutStream):
         self._put, self._stream = call.conversation, stream
@@ -320,8 +408,9 @@ class _Outbox:
 class _PutStream:
     """The I/O of one put; opened by the first message."""
 
-    def __init__(self, rpc: Any, timeout: float | None, metadata: Any):
+    def __init__(self, rpc: Any, timeout: float | None, metadata: Any, quiesce: Callable[[], None]):
         self._rpc, self._options = rpc, {"timeout": timeout, "metadata": metadata}
+        self._quiesce = quiesce
         self._outbox = _Outbox()
         self._call: Any = None
 
@@ -365,3 +454,4 @@ class _PutStream:
         self._outbox.close()
         if self._call is not None:
             self._call.cancel()
+            self._quiesce()

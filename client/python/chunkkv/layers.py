@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from . import _enums
-from ._arrays import Array, as_array, byte_view, wire_dtype
+from ._arrays import as_array, byte_view, wire_dtype
 from .digests import combined_digest, tensor_digest
 from .errors import InvalidArgument
+from .paged import PagedRows, Rows
 from .v1 import compaction_pb2, layout_pb2, payload_pb2
 
 QUERY_WINDOW = compaction_pb2.SCORE_SOURCE_QUERY_WINDOW
@@ -53,6 +54,7 @@ class Layer:
 
     k: [L, Hkv, D], RoPE applied. v: [L, Hkv, Dv], or None where the layer has no V tensor. For an external put, the
     kept rows only. k_scale, v_scale: [L, Hkv, scales a head], with fp8. head_major: all of these are [Hkv, L, ...].
+    Each may be PagedRows instead.
 
     What the policy scores, where it does: queries [w, H, D] of the last w tokens, RoPE applied, with or without their
     lse [w, H] (natural log); or attention [H, w, L], probabilities; or token_scores [L - w]. Of longer windows the last
@@ -79,7 +81,7 @@ class Layer:
     def __post_init__(self) -> None:
         for name in ("k", "v", "k_scale", "v_scale", "queries", "attention", "token_scores", "lse", "sink_logits"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None and not isinstance(value, PagedRows):
                 object.__setattr__(self, name, as_array(value))
         for name in ("k", "v", "k_scale", "v_scale"):
             rows = getattr(self, name)
@@ -87,6 +89,8 @@ class Layer:
                 continue
             if rows.ndim != 3:
                 raise InvalidArgument("BAD_SHAPE", f"{name} has shape {rows.shape}, not [tokens, heads, size]")
+            if self.head_major and isinstance(rows, PagedRows):
+                raise InvalidArgument("BAD_SHAPE", f"{name}: of paged rows the cache is transposed, not the rows")
             if self.head_major:
                 object.__setattr__(self, name, rows.transpose(1, 0, 2))
             if getattr(self, name).shape[:2] != self.k.shape[:2]:
@@ -105,7 +109,7 @@ class Layer:
     def row_count(self) -> int:
         return int(self.k.shape[0])
 
-    def row_tensors(self) -> list[tuple[int, Array]]:
+    def row_tensors(self) -> list[tuple[int, Rows]]:
         """Per-token tensors as (TensorKind, [rows, heads, size]), in the order they are sent; empty ones left out."""
         tensors = ((payload_pb2.TENSOR_KIND_KEYS, self.k), (payload_pb2.TENSOR_KIND_VALUES, self.v),
                    (payload_pb2.TENSOR_KIND_KEY_SCALES, self.k_scale),

@@ -10,14 +10,15 @@ from . import _enums, errors
 from ._begin import milliseconds
 from .errors import InvalidArgument
 from .identity import ModelIdentity, PromptKey, Shard, prompt_of, variant_of
-from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, ReuseProfile, Stats, TrimResult,
-                      WatchEvent, durability_name, policy_name, tier_name)
+from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, RegionInfo, ReuseProfile, Stats,
+                      TrimResult, WatchEvent, durability_name, policy_name, tier_name)
 from .spec import EXACT, CompactionSpec, ReuseGroup
-from .v1 import catalog_pb2, compaction_pb2, get_pb2, identity_pb2, layout_pb2
+from .v1 import catalog_pb2, compaction_pb2, get_pb2, identity_pb2, layout_pb2, transport_pb2
 
 T = TypeVar("T")
 Model = ModelIdentity | bytes
 """A model identity, or its fingerprint."""
+_QUIET_WITHIN_SECONDS = 30.0  # it takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ def capabilities(*, timeout: float | None = None) -> Operation[Capabilities]:
             tuple(_figures(device) for device in reply.devices), _figures(reply.limits), reply.record_format_version,
             tuple(ReuseProfile(profile.name, profile.fingerprint, tuple(map(ReuseGroup.from_wire, profile.groups)),
                                CompactionSpec.from_wire(profile.spec), profile.given_chunks, profile.max_loss)
-                  for profile in reply.profiles))
+                  for profile in reply.profiles), reply.local_socket)
 
     return Operation("GetCapabilities", catalog_pb2.GetCapabilitiesRequest(), parse, timeout)
 
@@ -266,6 +267,32 @@ def stats(*, timeout: float | None = None) -> Operation[Stats]:
                      reply.uptime_ms / 1e3, reply.scrubbed_bytes, reply.damaged_entries)
 
     return Operation("GetStats", catalog_pb2.GetStatsRequest(), parse, timeout)
+
+
+def list_regions(*, timeout: float | None = None) -> Operation[list[RegionInfo]]:
+    """The regions of all clients of the tenant. Errors: FailedPrecondition (REGIONS_DISABLED)."""
+    return Operation("ListRegions", transport_pb2.ListRegionsRequest(), lambda reply: [
+        RegionInfo(region.region_id, region.name, region.size_bytes, region.active_transfers)
+        for region in reply.regions], timeout)
+
+
+def register_region(token: bytes, size_bytes: int, name: str) -> Operation[bytes]:
+    """Turns what was offered over the local socket into a region; its id."""
+    kind = transport_pb2.RegisterRegionRequest.SHARED_MEMORY
+    request = transport_pb2.RegisterRegionRequest(token=token, kind=kind, size_bytes=size_bytes, name=name)
+    return Operation("RegisterRegion", request, lambda reply: bytes(reply.region_id))
+
+
+def unregister_region(region_id: bytes) -> Operation[None]:
+    """Returns when nothing touches the region any more. Errors: NotFound (gone already)."""
+    request = transport_pb2.UnregisterRegionRequest(region_id=region_id)
+    return Operation("UnregisterRegion", request, lambda reply: None, _QUIET_WITHIN_SECONDS)
+
+
+def quiesce_transfer(transfer_id: bytes) -> Operation[None]:
+    """Returns when nothing touches any region for the transfer any more."""
+    request = transport_pb2.QuiesceTransferRequest(transfer_id=transfer_id)
+    return Operation("QuiesceTransfer", request, lambda reply: None, _QUIET_WITHIN_SECONDS)
 
 
 def _figures(message: Any) -> dict[str, Any]:

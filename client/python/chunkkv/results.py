@@ -172,8 +172,20 @@ class Entry(EntryHeader):
         return Sizes(self.size_bytes, sum(layer.size_bytes for layer in self.layers))
 
     def as_torch(self) -> Entry:
-        """The entry with torch tensors over the same memory."""
+        """The entry with torch tensors over the same memory. Of a mapped entry, what is written to them stays in this
+        process."""
         return replace(self, layers=tuple(layer.as_torch() for layer in self.layers))
+
+    def close(self) -> None:
+        """Lets go of the layers. A mapped entry's memory is given back when no array of it is left: the server counts
+        it until then."""
+        object.__setattr__(self, "layers", ())
+
+    def __enter__(self) -> Entry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)
@@ -303,6 +315,17 @@ class Capabilities:
     limits: dict[str, int]
     record_format_version: int
     profiles: tuple[ReuseProfile, ...]
+    local_socket: str  # path; empty where the server shares no memory
+
+
+@dataclass(frozen=True)
+class RegionInfo:
+    """Memory that the caller's tenant has lent. active_transfers: puts and gets that touch it now."""
+
+    region_id: bytes
+    name: str
+    size_bytes: int
+    active_transfers: int
 
 
 @dataclass(frozen=True)

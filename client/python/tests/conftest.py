@@ -14,6 +14,7 @@ REPOSITORY = TESTS.parents[2]
 sys.path[:0] = [str(TESTS), str(REPOSITORY / "tests" / "support")]
 
 from fake_service import FakeService  # noqa: E402
+from local_server import sharing_server  # noqa: E402
 
 
 @pytest.fixture
@@ -34,12 +35,17 @@ def golden():
     return REPOSITORY / "tests" / "golden"
 
 
-@pytest.fixture(scope="session")
-def server_address(tmp_path_factory):
-    """The address of a server of this session. CHUNKKV_SERVER names its binary."""
+def require_server():
     binary = Path(os.environ.get("CHUNKKV_SERVER", REPOSITORY / "build/release/service/chunkkv-server"))
     if not binary.exists():
         pytest.skip(f"no server at {binary}: build chunkkv-server, or set CHUNKKV_SERVER")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def server_address(tmp_path_factory):
+    """The address of a server of this session. CHUNKKV_SERVER names its binary."""
+    binary = require_server()
     port_file = tmp_path_factory.mktemp("server") / "port"
     with (port_file.parent / "log").open("wb") as log:
         command = [binary, "--listen", "127.0.0.1:0", "--port-file", port_file]
@@ -60,3 +66,23 @@ def server_address(tmp_path_factory):
 def client(server_address):
     with chunkkv.Client(server_address) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def sharing_address():
+    """The address of a server of this session that shares memory and has its entries mapped."""
+    require_server()
+    with sharing_server("--map-entries") as address:
+        yield address
+
+
+@pytest.fixture
+def sharing_client(sharing_address):
+    with chunkkv.Client(sharing_address) as client:
+        yield client
+
+
+@pytest.fixture
+def region(sharing_client):
+    with sharing_client.allocate_region(4 << 20) as region:
+        yield region

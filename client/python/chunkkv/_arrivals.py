@@ -1,0 +1,71 @@
+"""The tensors of a layer that is being served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array, Bytes, byte_view
+from .errors import DataLoss
+from .paged import Rows
+from .v1 import payload_pb2
+
+TensorName = tuple[int, int, str]  # layer, TensorKind, name of a NAMED one
+FIELDS = {payload_pb2.TENSOR_KIND_KEYS: "k", payload_pb2.TENSOR_KIND_VALUES: "v",
+          payload_pb2.TENSOR_KIND_KEY_SCALES: "k_scale", payload_pb2.TENSOR_KIND_VALUE_SCALES: "v_scale"}
+"""Of an EntryLayer, by TensorKind."""
+
+
+@dataclass
+class InlineTensor:
+    """One that comes in parts. next: begin of what comes next, within [first, end)."""
+
+    kind: int
+    name: str
+    buffer: Bytes
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    row_bytes: int
+    first: int
+    next: int
+    end: int
+
+    def take(self, part: Any, data: memoryview) -> None:
+        if part.begin != self.next or not part.begin < part.end <= self.end:
+            raise DataLoss("MALFORMED_REPLY", f"layer {part.layer}: [{part.begin}, {part.end}) follows {self.next}")
+        if len(data) != (part.end - part.begin) * self.row_bytes:
+            raise DataLoss("MALFORMED_REPLY", f"layer {part.layer}: {len(data)} bytes for [{part.begin}, {part.end})")
+        at = (part.begin - self.first) * self.row_bytes
+        self.buffer[at:at + len(data)] = np.frombuffer(data, np.uint8)
+        self.next = part.end
+
+    @property
+    def is_complete(self) -> bool:
+        return self.next == self.end
+
+    def data(self) -> memoryview:
+        return self.buffer.data
+
+    def rows(self) -> Array:
+        return self.buffer.view(self.dtype).reshape(self.shape)
+
+
+@dataclass
+class PlacedTensor:
+    """One that the server writes to its place in a region, or that lies in the entry's mapping."""
+
+    kind: int
+    name: str
+    place: Rows
+    is_complete: bool
+
+    def data(self) -> memoryview:
+        return byte_view(self.place)
+
+    def rows(self) -> Rows:
+        return self.place
+
+
+Arrival = InlineTensor | PlacedTensor
