@@ -24,7 +24,11 @@ absl::Status OutOfMemory(const char* what) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Region::Impl>> Region::Impl::Allocate(Client::Impl& client, int64_t size_bytes) {
-  if (size_bytes <= 0) return InvalidArgument("BAD_REGION_SIZE", "a region has at least one byte");
+  // A file in memory has no limit of its own: the machine would give pages until it has none.
+  const int64_t machine_bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  if (size_bytes <= 0 || size_bytes > machine_bytes) {
+    return InvalidArgument("BAD_REGION_SIZE", "a region has at least one byte, and no more than the machine");
+  }
   std::unique_ptr<Impl> impl(new Impl(client));
   CHUNKKV_RETURN_IF_ERROR(impl->Lend(size_bytes));
   client.AddRegion(impl.get());

@@ -684,6 +684,12 @@ TEST_F(SharedMemoryClientTest, AFailedPutLeavesItsRegionFree) {
   EXPECT_TRUE(client_->Put(request, arrays).ok());
 }
 
+TEST_F(SharedMemoryClientTest, ARegionOfNoSizeOrBeyondTheMachineIsRefusedByName) {
+  for (const int64_t size_bytes : {int64_t{0}, int64_t{-1}, int64_t{1} << 60}) {
+    EXPECT_EQ(StatusReason(client_->AllocateRegion(size_bytes).status()), "BAD_REGION_SIZE");
+  }
+}
+
 TEST_F(SharedMemoryClientTest, ARegionThatIsTooSmallIsRefusedByName) {
   const ToyCache cache(kTokens);
   const PutRequest request = cache.Request(Policy::kChunkKv);

@@ -49,7 +49,7 @@ class Client {
   absl::StatusOr<CachedEntry> Get(const GetRequest& request, const CallOptions& options = {});
 
   // Memory shared with a server on this host (region.h). Errors: FAILED_PRECONDITION REGIONS_DISABLED, UNAVAILABLE
-  // LOCAL_SOCKET, RESOURCE_EXHAUSTED (OUT_OF_MEMORY, TOO_MANY_REGIONS).
+  // LOCAL_SOCKET, RESOURCE_EXHAUSTED (OUT_OF_MEMORY, TOO_MANY_REGIONS), INVALID_ARGUMENT BAD_REGION_SIZE.
   absl::StatusOr<std::unique_ptr<Region>> AllocateRegion(int64_t size_bytes);
 
   absl::StatusOr<std::vector<PrefixFound>> FindLongestPrefix(absl::Span<const PrefixQuery> queries,
