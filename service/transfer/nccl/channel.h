@@ -14,8 +14,9 @@
 
 namespace chunkkv {
 
-// Whoever's end is a channel's end too: a client's connection. Never used again; 0: nobody.
+// Whoever's end is a channel's end too: a client's connection. Never used again.
 using ChannelOwner = uint64_t;
+constexpr ChannelOwner kNoOwner = 0;
 
 // Thread-safe. What it is asked for is done in that order.
 class Channel : public std::enable_shared_from_this<Channel> {
@@ -23,7 +24,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   struct Identity {
     Bytes16 id{};
     std::string tenant;
-    ChannelOwner owner = 0;
+    ChannelOwner owner = kNoOwner;
   };
 
   // Begins to open.

@@ -84,6 +84,7 @@ void ChannelMachine::Step() {
     case State::kOpen:
       StepFlights();
       if (state_ == State::kOpen) IssueReady();
+      if (state_ == State::kOpen) CloseWhereIdle();
       return;
     case State::kClosing:
       return StepClosing();
@@ -101,7 +102,7 @@ void ChannelMachine::StepOpening() {
   if (*progress == Progress::kDone) {
     state_ = State::kOpen;
     has_opened_ = true;
-    quiet_since_ms_ = now();
+    used_ms_ = now();
     IssueReady();
   } else if (now() >= limit_ms_) {
     AbortAll(ChannelTimeout());
@@ -125,7 +126,6 @@ absl::Status ChannelMachine::LandFlights() {
     if (!has_passed) break;
     Tell(flights_.front().transfer, absl::OkStatus());
     flights_.pop_front();
-    quiet_since_ms_ = now();
   }
   return absl::OkStatus();
 }
@@ -147,7 +147,6 @@ void ChannelMachine::ExpireQueued() {
     }
     Tell(queued->transfer, TransferTimeout("before it started"));
     queued = queue_.erase(queued);
-    quiet_since_ms_ = now();
   }
 }
 
@@ -172,8 +171,14 @@ void ChannelMachine::IssueReady() {
     if (status.ok()) status = MarkIssued();
     if (!status.ok()) return AbortAll(status);
   }
-  const bool is_quiet = flights_.empty() && queue_.empty();
-  if (is_quiet && now() - quiet_since_ms_ >= timeouts_.idle_ms) Close(ChannelClosed("nobody used it"));
+}
+
+void ChannelMachine::CloseWhereIdle() {
+  if (!flights_.empty() || !queue_.empty()) {
+    used_ms_ = now();
+  } else if (now() - used_ms_ >= timeouts_.idle_ms) {
+    Close(ChannelClosed("nobody used it"));
+  }
 }
 
 absl::Status ChannelMachine::Issue(Flight& flight) {

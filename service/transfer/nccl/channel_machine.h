@@ -95,6 +95,7 @@ class ChannelMachine {
   void ExpireQueued();
   void IssueReady();
   absl::Status Issue(Flight& flight);
+  void CloseWhereIdle();
 
   // Everything ends: `culprit`, where it is in flight, with `its`, all others with `others`.
   void AbortAll(const absl::Status& others, ChannelTransferId culprit = 0, const absl::Status& its = {});
@@ -110,7 +111,7 @@ class ChannelMachine {
   State state_ = State::kOpening;
   absl::Status status_;
   int64_t limit_ms_ = INT64_MAX;  // of opening, closing, aborting
-  int64_t quiet_since_ms_ = 0;    // open without transfers
+  int64_t used_ms_ = 0;           // when it last had transfers
   bool has_opened_ = false;
   bool finalizing_ = false;
   std::unique_ptr<DeviceStream> stream_;

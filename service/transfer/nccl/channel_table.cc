@@ -114,6 +114,7 @@ absl::Status ChannelTable::Close(const std::string& tenant, const Bytes16& id) {
 }
 
 void ChannelTable::Forget(ChannelOwner owner) {
+  if (owner == kNoOwner) return;
   std::vector<ChannelPtr> channels;
   {
     MutexLock lock(mutex_);

@@ -19,15 +19,16 @@
 namespace chunkkv {
 
 struct ChannelLimits {
-  int64_t max_channels = 256;  // of all tenants
-  int64_t max_channels_of_tenant = 16;
+  // Few, since a communicator holds GPU memory that no budget counts.
+  int64_t max_channels = 64;  // of all tenants
+  int64_t max_channels_of_tenant = 8;
   // Ever, since NCCL waits for each with a thread and a socket until the process ends.
   int64_t max_never_joined_of_tenant = 64;
 };
 
 struct ChannelRequest {
   std::string tenant;
-  ChannelOwner owner = 0;
+  ChannelOwner owner = kNoOwner;
   int nccl_version = 0;        // the client's ncclGetVersion
   int device = 0;              // the server's
   std::string_view unique_id;  // as the client sent it: none, since the server makes it

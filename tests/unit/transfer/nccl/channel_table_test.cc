@@ -109,7 +109,7 @@ TEST_F(ChannelTableTest, ClosesOnce) {
 TEST_F(ChannelTableTest, EndsTheChannelsOfAnOwnerThatIsGone) {
   const OpenedChannel of_first = table_.Open(Request("a", 1)).value();
   const OpenedChannel of_second = table_.Open(Request("a", 2)).value();
-  const OpenedChannel of_nobody = table_.Open(Request("a", 0)).value();
+  const OpenedChannel of_nobody = table_.Open(Request("a", kNoOwner)).value();
   rig_.peer.Join(of_first.unique_id);
   Run();
   Asked& asked = rig_.Ask(Bytes(8));
@@ -118,6 +118,7 @@ TEST_F(ChannelTableTest, EndsTheChannelsOfAnOwnerThatIsGone) {
   Run();
   table_.Forget(1);
   table_.Forget(77);
+  table_.Forget(kNoOwner);
   Run();
   EXPECT_EQ(asked.outcome(), "PEER_LOST");
   EXPECT_TRUE(channel->has_ended());
