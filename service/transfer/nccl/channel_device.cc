@@ -67,16 +67,14 @@ void ChannelDevice::Shutdown() {
 
 std::optional<ChannelDevice::Pace> ChannelDevice::RunOnce() {
   RunTasks();
-  std::optional<Pace> pace;
+  Pace pace = Pace::kIdle;
   for (auto at = rows_.begin(); at != rows_.end();) {
     const auto here = at++;
     here->second.machine->Step();
-    if (here->second.machine->state() != ChannelMachine::State::kEnded) {
-      pace = std::max(pace.value_or(Pace::kIdle), here->second.machine->pace());
-    }
-    Tell(here->first);
+    pace = std::max(pace, here->second.machine->pace());
+    Tell(here);
   }
-  return pace;
+  return rows_.empty() ? std::nullopt : std::optional(pace);
 }
 
 void ChannelDevice::RunTasks() {
@@ -91,8 +89,8 @@ void ChannelDevice::RunTasks() {
   }
 }
 
-void ChannelDevice::Tell(MachineId id) {
-  Row& row = rows_.at(id);
+void ChannelDevice::Tell(std::map<MachineId, Row>::iterator at) {
+  Row& row = at->second;
   for (const auto& call : row.machine->TakeCalls()) call();
   News news;
   news.status = row.machine->status();
@@ -101,7 +99,7 @@ void ChannelDevice::Tell(MachineId id) {
   const bool is_news =
       news.status != row.told.status || news.has_opened != row.told.has_opened || news.has_ended != row.told.has_ended;
   if (is_news) row.listener(row.told = news);
-  if (news.has_ended) rows_.erase(id);
+  if (news.has_ended) rows_.erase(at);
 }
 
 void ChannelDevice::Wait(std::optional<Pace> pace) {
@@ -114,6 +112,7 @@ void ChannelDevice::Wait(std::optional<Pace> pace) {
 }
 
 void ChannelDevice::Finish() {
+  is_shutting_down_ = true;
   while (true) {
     {
       MutexLock lock(mutex_);
@@ -122,10 +121,8 @@ void ChannelDevice::Finish() {
         break;
       }
     }
-    is_shutting_down_ = true;
     RunTasks();
   }
-  is_shutting_down_ = true;
   for (auto& [id, row] : rows_) {
     News news;
     news.status = ChannelClosed("the server ends");

@@ -69,7 +69,7 @@ class ChannelDevice {
   void Begin(MachineId id, const NcclUniqueId& unique_id, Listener listener);
   void RunTasks();
   // What the machine has to say; the row goes where it has ended.
-  void Tell(MachineId id);
+  void Tell(std::map<MachineId, Row>::iterator at);
 
   NcclLibrary& library_;
   const Clock& clock_;

@@ -146,6 +146,21 @@ TEST_F(ChannelMachineTest, WaitsForTheDeviceToComeToTheEndOfWhatWasAborted) {
   EXPECT_EQ(status(), "PEER_LOST");
 }
 
+TEST_F(ChannelMachineTest, ADeviceThatFailsHasComeToTheEnd) {
+  Open();
+  rig_.device.is_stuck = true;
+  Asked& asked = rig_.Ask(Bytes(8));
+  Add(1, Direction::kReceive, asked);
+  Step();
+  machine_->Abort(PeerLost("test"));
+  Step();
+  EXPECT_EQ(machine_->state(), State::kAborting);
+  rig_.device.is_broken = true;
+  Step();
+  ASSERT_EQ(asked.ends.size(), 1u);
+  EXPECT_EQ(machine_->state(), State::kEnded);
+}
+
 TEST_F(ChannelMachineTest, EndsWithItsDevice) {
   Open();
   Asked& asked = rig_.Ask(Bytes(8));

@@ -193,6 +193,19 @@ TEST_F(ChannelTransferTest, DoesNotAbortForWhatHasArrived) {
   EXPECT_EQ(machine_->state(), State::kOpen);
 }
 
+TEST_F(ChannelTransferTest, AnAbortLeavesWhatHasArrived) {
+  Open();
+  Asked &asked = rig_.Ask(Bytes(8)), &next = rig_.Ask(Bytes(8));
+  Add(1, Direction::kReceive, asked);
+  Add(2, Direction::kReceive, next);
+  Step();
+  rig_.peer.Send(Pattern(8, 3));
+  machine_->Abort(PeerLost("test"));
+  RunCalls();
+  EXPECT_EQ(asked.outcome(), "OK");
+  EXPECT_EQ(next.outcome(), "PEER_LOST");
+}
+
 TEST_F(ChannelTransferTest, WhatArrivedBeforeThePeerDiedHasArrived) {
   Open();
   Asked &asked = rig_.Ask(Bytes(8)), &next = rig_.Ask(Bytes(8));
