@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Gives the build a CUDA compiler where the machine has none: puts NVIDIA's wheels from PyPI (280 MB unpacked) together
-# into a toolkit in a folder of its own. Needs python3 with venv, no GPU, no root. Quick when it is there already.
+# Gives the build a CUDA compiler and NCCL's header where the machine has none: puts NVIDIA's wheels from PyPI (280 MB
+# unpacked) together into a toolkit in a folder of its own. Needs python3 with venv, no GPU, no root. Quick when it is
+# there already.
 #   deploy/install-cuda.sh [FOLDER]
 #     FOLDER    where to put it: .cuda of the repository by default, where the build looks; of another one it has to be
 #               told: cmake -DCHUNKKV_CUDA_TOOLKIT=FOLDER
 # A toolkit that is installed already (nvcc on PATH, CUDA_HOME, CUDA_PATH, /usr/local/cuda; 12.8 or later) is used
-# instead, by the build too. In the folder: bin/nvcc, cuobjdump, nvdisasm; headers, CCCL, the runtime's libraries.
+# instead, by the build too; NCCL's header is then libnccl-dev's, or in NCCL_HOME/include. In the folder: bin/nvcc,
+# cuobjdump, nvdisasm; headers, CCCL, the runtime's libraries, nccl.h.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -23,6 +25,8 @@ folder=${folder%/}
 # Unpinned, crt and nvvm come newer than nvcc and do not fit it. The two readers of machine code have no wheels of 13.0.
 packages=(nvidia-cuda-nvcc==13.0.* nvidia-cuda-crt==13.0.* nvidia-nvvm==13.0.* nvidia-cuda-runtime==13.0.*
   nvidia-cuda-cccl==13.0.* nvidia-cuda-cuobjdump==13.2.* nvidia-cuda-nvdisasm==13.2.*)
+# Only its header is kept: the server loads whatever NCCL the machine has. The smallest wheel for CUDA 13 (194 MB).
+packages+=(nvidia-nccl-cu13==2.27.7)
 stamp="${packages[*]}"
 
 # 12.8 is the first that knows sm_100; deploy/cmake/ChunkkvCuda.cmake has the same order and the same bound.
@@ -55,6 +59,7 @@ python3 -m venv "$work/venv" >"$work/log" 2>&1 ||
 toolkit=$work/wheels/nvidia/cu13
 ln -s lib "$toolkit/lib64"                           # nvcc links from lib64
 ln -s libcudart.so.13 "$toolkit/lib/libcudart.so"    # what CMake looks for
+mv "$work/wheels/nvidia/nccl/include/nccl.h" "$toolkit/include/"
 mv "$work/wheels"/*.dist-info "$toolkit/"            # licences and versions
 "$toolkit/bin/nvcc" --version >/dev/null || fail "the installed nvcc does not run"
 printf '%s\n' "$stamp" >"$toolkit/chunkkv-stamp"

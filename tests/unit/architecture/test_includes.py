@@ -28,18 +28,20 @@ ALLOWED = {
     "service/format": {"service/memory", "service/base", "kernels/include"},
     "service/store": {"service/format", "service/memory", "service/base", "kernels/include"},
     "service/transfer": {"service/format", "service/memory", "service/base", "kernels/include"},
+    "service/transfer/nccl": {"service/format", "service/base", "kernels/include"},
     "service/session": {
-        "service/store", "service/transfer", "service/format", "service/memory", "service/base", "kernels/include",
+        "service/store", "service/transfer", "service/transfer/nccl", "service/format", "service/memory", "service/base",
+        "kernels/include",
     },
     "service/security": {"service/base", "kernels/include"},
     "service/rpc": {
-        "service/session", "service/transfer", "service/store", "service/format", "service/memory", "service/base",
-        "service/security", "kernels/include", "proto",
+        "service/session", "service/transfer", "service/transfer/nccl", "service/store", "service/format",
+        "service/memory", "service/base", "service/security", "kernels/include", "proto",
     },
     # server.*, options.* and main.cc
     "service": {
-        "service/rpc", "service/session", "service/transfer", "service/store", "service/format", "service/memory",
-        "service/base", "service/security", "kernels/include", "proto",
+        "service/rpc", "service/session", "service/transfer", "service/transfer/nccl", "service/store",
+        "service/format", "service/memory", "service/base", "service/security", "kernels/include", "proto",
     },
     "client/cpp/include": {"service/format", "kernels/include"},
     "client/tune": {"service/format", "service/base", "kernels/include"},
@@ -60,7 +62,7 @@ RESTRICTED = {
     r"^hwy/": {"kernels/cpu"} | TESTS,
     r"^xxh": {"service/format"} | TESTS,
     CUDA: {"kernels/cuda", "tests/bench", "tests/gpu"},
-    r"^nccl": {"service/transfer"} | TESTS,
+    r"^nccl": {"service/transfer/nccl"} | TESTS,
     r"^absl/synchronization/": set(),
 }
 RESTRICTED_FILES = {
@@ -136,6 +138,9 @@ def test_every_include_is_an_allowed_edge():
         ("kernels/simt/simt.h", "kernels/cuda/rows.h"),
         ("service/session/put_session.cc", "kernels/cuda/rows.h"),
         ("service/session/put_session.cc", "kernels/simt/simt.h"),
+        ("service/transfer/served_layer.cc", "nccl.h"),
+        ("service/transfer/nccl/channel.cc", "cuda_runtime.h"),
+        ("service/rpc/put_reactor.cc", "nccl.h"),
         ("tests/unit/kernels/rotation_test.cc", "cuda_runtime.h"),
         ("client/cpp/include/chunkkv/client/client.h", "grpcpp/channel.h"),
         ("client/cli/put.cc", "service/store/entry_store.h"),
@@ -157,6 +162,8 @@ def test_a_forbidden_edge_is_found(relative, included):
         ("kernels/cpu/digest.cc", "xxh_x86dispatch.h"),
         ("kernels/cuda/cuda_compactor.cc", "cuda_runtime.h"),
         ("tests/gpu/wrappers_test.cu", "cuda_runtime.h"),
+        ("service/transfer/nccl/nccl_calls.h", "nccl.h"),
+        ("service/rpc/put_reactor.cc", "service/transfer/nccl/channel.h"),
         ("tests/bench/kernels/bench.cc", "grpcpp/grpcpp.h"),
         ("tests/unit/simt/grid_test.cc", "kernels/simt/emulation/grid.h"),
     ],
