@@ -87,6 +87,11 @@ void HostDeviceMemory::FreeSlab(void* slab) {
   slabs_.erase(found);
 }
 
+void HostDeviceMemory::DamageSlabs() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [slab, unused] : slabs_) *static_cast<std::byte*>(slab) ^= std::byte{1};
+}
+
 absl::StatusOr<int> HostDeviceMemory::ExportDescriptor(void* slab) {
   if (absl::Status status = CheckCall(); !status.ok()) return status;
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -24,6 +24,9 @@ class HostDeviceMemory final : public DeviceMemory {
   void BreakAfter(int call_count) { calls_left_ = call_count; }
   void RunOutOfMemoryOnce(int allocation_count) { allocations_left_ = allocation_count; }
 
+  // Flips a bit at the beginning of every slab.
+  void DamageSlabs();
+
   int allocation_count() const { return allocation_count_; }  // ever
   int call_count() const { return call_count_; }              // ever, of those that can fail
   bool is_broken() const { return is_broken_; }
