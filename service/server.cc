@@ -64,9 +64,8 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
 absl::StatusOr<std::unique_ptr<DeviceStorage>> OpenDeviceStorage(const ServerOptions& options,
                                                                  const CompactionDevice& device) {
   if (options.device_memory_bytes == 0) return nullptr;
-  CHUNKKV_ASSIGN_OR_RETURN(
-      std::unique_ptr<DeviceMemory> memory,
-      options.open_device_memory ? options.open_device_memory() : OpenDeviceMemory(device));
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> memory,
+                           options.open_device_memory ? options.open_device_memory() : OpenDeviceMemory(device));
   return DeviceStorage::Open(std::move(memory), options.device_memory_bytes);
 }
 

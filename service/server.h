@@ -21,8 +21,8 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:7421";  // host:port; port 0: any free one
   bool insecure_listen = false;           // allows other addresses than loopback, without TLS
   bool reflection = true;
-  int32_t thread_count = 0;     // of each executor; 0: the machine's cores
-  std::string device = "auto";  // where puts are compacted: auto, cpu, cuda or cuda:N
+  int32_t thread_count = 0;         // of each executor; 0: the machine's cores
+  std::string device = "auto";      // where puts are compacted: auto, cpu, cuda or cuda:N
   int64_t device_memory_bytes = 0;  // budget of the device tier; 0: none
   // Where that memory comes from; empty: the GPU that `device` is.
   std::function<absl::StatusOr<std::unique_ptr<DeviceMemory>>()> open_device_memory;

@@ -1,11 +1,12 @@
 // The tier of device memory: which entries have a copy there, and how that came and goes.
 //
-// An entry is copied to the device when it is stored or read, where there is room, and in another's place from its second
-// read on. The least recently used go first: where host memory has the bytes too the copy is dropped, else it is moved
-// there, into what is free or held twice. Where that is not enough the newcomer stays where it is: no move costs an entry.
+// An entry is copied to the device when it is stored or read, where there is room, and in another's place from its
+// second read on. The least recently used go first: where host memory has the bytes too the copy is dropped, else it is
+// moved there, into what is free or held twice. Where that is not enough the newcomer stays where it is: no move costs
+// an entry.
 //
-// Out of memory, a device is full, and nothing else happens. After any other error it is lost: its copies are gone, with
-// those entries that had no other, and so is the tier until the server starts again.
+// Out of memory, a device is full, and nothing else happens. After any other error it is lost: its copies are gone,
+// with those entries that had no other, and so is the tier until the server starts again.
 #ifndef CHUNKKV_SERVICE_STORE_DEVICE_TIER_H_
 #define CHUNKKV_SERVICE_STORE_DEVICE_TIER_H_
 
@@ -24,9 +25,16 @@ namespace chunkkv {
 using DeviceBlockPtr = std::shared_ptr<const DeviceBlock>;
 
 // Not thread-safe: the store locks.
-class DeviceTier : public ResidentTable<DeviceBlock> {
+class DeviceTier : private ResidentTable<DeviceBlock> {
  public:
   DeviceTier() : ResidentTable(MakeLruPolicy()) {}
+  using ResidentTable::charged_bytes;
+  using ResidentTable::Find;
+  using ResidentTable::Has;
+  using ResidentTable::Ids;
+  using ResidentTable::SetPinned;
+  using ResidentTable::Touch;
+  using ResidentTable::VisitVictims;
 
   void Add(const StoredEntry& stored, DeviceBlockPtr block) {
     const int64_t charged_bytes = DevicePool::ChargedBytes(block->size_bytes());
@@ -40,7 +48,7 @@ class DeviceTier : public ResidentTable<DeviceBlock> {
     if (block != nullptr) header_charge_bytes_ -= stored.header_charge_bytes;
     return block;
   }
-  // What the entries here take of host memory.
+  // What the headers of the entries here take of host memory.
   int64_t header_charge_bytes() const { return header_charge_bytes_; }
 
   DeviceTierStats Stats(const DevicePool& pool) const {

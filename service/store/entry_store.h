@@ -112,7 +112,7 @@ struct PrefixQuery {
 struct PrefixMatch {
   int64_t covered_tokens = 0;
   std::vector<PlacedEntry> entries;  // one a shard, in the order asked; of a common key or, for `full` entries, prefix
-  std::optional<Lease> lease;     // pins all of them
+  std::optional<Lease> lease;        // pins all of them
 };
 
 struct TrimCondition {
@@ -218,16 +218,17 @@ class EntryStore {
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens = 0);
 
   // Calls `done` at most once, without locks held: with what Get would give when it is there (perhaps at once, in this
-  // thread, before Wait has returned), or ABORTED (PUT_FAILED) when a put of an acceptable identity failed and no other one is
-  // in progress. Puts that begin later count too. The caller keeps the time, and ends a wait by CancelWait. A wait that
-  // ends without an entry counts a miss of `miss_tokens` tokens: Get, before it, is to count none.
+  // thread, before Wait has returned), or ABORTED (PUT_FAILED) when a put of an acceptable identity failed and no other
+  // one is in progress. Puts that begin later count too. The caller keeps the time, and ends a wait by CancelWait. A
+  // wait that ends without an entry counts a miss of `miss_tokens` tokens: Get, before it, is to count none.
   using WaitId = uint64_t;
   using WaitCallback = std::function<void(absl::StatusOr<EntryPtr>)>;
   WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done, int64_t miss_tokens = 0);
   // True where `done` had not been called and now never will be.
   bool CancelWait(WaitId id);
 
-  // Removes an entry whose bytes were found damaged while being served; where the device has another copy, that remains.
+  // Removes an entry whose bytes were found damaged while being served; where the device has another copy, that
+  // remains.
   void ReportDamaged(const EntryPtr& entry);
 
   // --- Catalogue ---
@@ -261,8 +262,8 @@ class EntryStore {
   // Removes what has expired; ends leases.
   void ExpireNow();
   // Verifies the digests of `bytes` bytes of entries, going round; damaged entries are removed and counted. Tensors are
-  // verified whole: what that is too much is left out of the next calls. Copies on the device are verified when they leave
-  // it.
+  // verified whole: what that is too much is left out of the next calls. Copies on the device are verified when they
+  // leave it.
   void Scrub(int64_t bytes);
 
   // From now on nothing is copied to the device any more; returns when nothing is being copied there.

@@ -103,8 +103,7 @@ class EntryStore::Impl {
   // look at times.
   void Expire(Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(const Bytes16& entry_id, RemovalReason reason, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AppendEvent(const StoredEntry& stored, StoreEvent event, Aftermath& after)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AppendEvent(const StoredEntry& stored, StoreEvent event, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Use(StoredEntry& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Null where the bytes are on the device alone: BringToHost, without the lock.
   EntryPtr Hit(StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -129,8 +128,8 @@ class EntryStore::Impl {
 
   // --- Moves between tiers ---
   // An entry's copy in one tier goes, the other's remains.
-  void DropFromHost(StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DropFromDevice(StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropFromHost(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropFromDevice(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The entry with its bytes in host memory, which are copied there first where they are not. Errors: as Get.
   absl::StatusOr<EntryPtr> BringToHost(const Bytes16& entry_id, Eviction eviction);
   // Its bytes, copied from the device and verified. Errors: as Get, and INTERNAL: the device is lost.

@@ -14,8 +14,8 @@ namespace chunkkv {
 
 class PromotionQueue {
  public:
-  // True where somebody is to be sent to take from the queue: nobody attends to it. An entry that is in already, or beyond
-  // what it holds, is dropped: its next read brings it again.
+  // True where somebody is to be sent to take from the queue: nobody attends to it. An entry that is in already, or
+  // beyond what it holds, is dropped: its next read brings it again.
   bool Push(const Bytes16& entry_id) {
     if (is_closed_ || waiting_.size() >= kMaxWaiting || !is_in_.insert(entry_id).second) return false;
     waiting_.push_back(entry_id);

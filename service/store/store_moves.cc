@@ -14,11 +14,11 @@ constexpr int64_t kHitsThatEvict = 2;
 
 }  // namespace
 
-void EntryStore::Impl::DropFromHost(StoredEntry& stored, Aftermath& after) {
+void EntryStore::Impl::DropFromHost(const StoredEntry& stored, Aftermath& after) {
   after.removed.push_back(host_.Remove(stored.id()));
 }
 
-void EntryStore::Impl::DropFromDevice(StoredEntry& stored, Aftermath& after) {
+void EntryStore::Impl::DropFromDevice(const StoredEntry& stored, Aftermath& after) {
   after.removed_blocks.push_back(device_.Take(stored));
   host_.Recharge(stored.id(), stored.charged_bytes());
   AppendEvent(stored, {.kind = StoreEvent::Kind::kMoved, .tier = Tier::kHost}, after);
@@ -67,8 +67,7 @@ absl::StatusOr<EntryPtr> EntryStore::Impl::CopyToHost(const EntryPtr& descriptio
   CHUNKKV_ASSIGN_OR_RETURN(BudgetShare share, MakeRoom(Buffer::ChargedBytes(block.size_bytes()), eviction));
   CHUNKKV_ASSIGN_OR_RETURN(Buffer body, Buffer::Allocate(block.size_bytes(), std::move(share), kind));
   absl::StatusOr<HostRegistration> registration = storage.Register(body.span());
-  const absl::Status status =
-      registration.ok() ? storage.CopyToHost(body.span(), block) : registration.status();
+  const absl::Status status = registration.ok() ? storage.CopyToHost(body.span(), block) : registration.status();
   if (!status.ok()) {
     NoteDeviceError(status);
     return status;

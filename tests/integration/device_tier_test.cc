@@ -143,9 +143,8 @@ TEST_F(DeviceTierTest, EntriesMoveAndAreServedWhereverTheyAre) {
     ASSERT_TRUE(bytes.has_value() && event.ParseFromString(*bytes));
     if (event.entry().entry_id() == ids[1]) told.emplace_back(event.event(), event.entry().tier());
   }
-  EXPECT_EQ(told, (std::vector<std::pair<int, int>>{{Event::STORED, v1::TIER_HOST},
-                                                    {Event::MOVED, v1::TIER_DEVICE},
-                                                    {Event::MOVED, v1::TIER_HOST}}));
+  EXPECT_EQ(told, (std::vector<std::pair<int, int>>{
+                      {Event::STORED, v1::TIER_HOST}, {Event::MOVED, v1::TIER_DEVICE}, {Event::MOVED, v1::TIER_HOST}}));
   watcher.Cancel();
   watcher.Finish();
   server_.ExpectAtRest();

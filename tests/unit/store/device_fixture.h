@@ -33,13 +33,15 @@ class DeviceStoreTest : public StoreTest {
     EXPECT_EQ(Device().used_bytes, memory_->slab_bytes());
   }
 
-  void OpenDevice(int64_t budget_bytes = 4 * kMiB) {
+  // An empty store with a sound device. `post`: where moves run; unset: see RunMoves.
+  void OpenDevice(std::function<void(std::function<void()>)> post = nullptr) {
     auto memory = std::make_unique<HostDeviceMemory>();
     store_ = nullptr;
     memory_ = memory.get();
     DeviceTierOptions device;
-    device.storage = *DeviceStorage::Open(std::move(memory), budget_bytes, 2 * kMiB);
-    device.post = [this](std::function<void()> task) { tasks_.push_back(std::move(task)); };
+    device.storage = *DeviceStorage::Open(std::move(memory), 4 * kMiB, 2 * kMiB);
+    device.post = std::move(post);
+    if (!device.post) device.post = [this](std::function<void()> task) { tasks_.push_back(std::move(task)); };
     device.lost = [this](const absl::Status& status) { losses_.push_back(status); };
     store_ = std::make_unique<EntryStore>(options_, clock_, std::move(device));
   }

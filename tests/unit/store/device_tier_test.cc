@@ -1,6 +1,4 @@
 // What is on the device, and what makes room there.
-#include <thread>
-
 #include "tests/unit/store/device_fixture.h"
 
 namespace chunkkv {
@@ -197,16 +195,14 @@ TEST_F(DeviceStoreTest, EvictsNothingInVain) {
   clock_.AdvanceMs(1000);
 }
 
-TEST_F(DeviceStoreTest, DropsAllWishesWhenItIsToStop) {
-  for (uint32_t i = 0; i < 3; ++i) PutAndForget(BigPrompt(i));
-  // The first is copied, and then the rest is called off.
-  const auto first = std::move(tasks_.front());
-  tasks_.pop_front();
-  first();
-  std::thread stopping([this] { store_->StopPromoting(); });
-  while (tasks_.empty()) std::this_thread::yield();
-  stopping.detach();
-  RunMoves();
+TEST_F(DeviceStoreTest, CopiesNothingAnyMoreOnceItWasTold) {
+  const Selector before = Store(BigPrompt(0));
+  store_->StopPromoting();
+  const Selector after = PutAndForget(BigPrompt(1));
+  ExpectServed(BigPrompt(1));
+  EXPECT_TRUE(tasks_.empty());
+  EXPECT_EQ(TierOf(after), Tier::kHost);
+  EXPECT_EQ(TierOf(before), Tier::kDevice);
 }
 
 // Host memory for two entries and a half.

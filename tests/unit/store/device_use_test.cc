@@ -80,13 +80,7 @@ TEST_F(DeviceUseTest, ManyThreads) {
   MakeEntries();
   {
     Executor executor(2);
-    DeviceTierOptions device;
-    auto memory = std::make_unique<HostDeviceMemory>();
-    store_ = nullptr;
-    memory_ = memory.get();
-    device.storage = *DeviceStorage::Open(std::move(memory), 4 * kMiB, 2 * kMiB);
-    device.post = [&](std::function<void()> task) { executor.Post(std::move(task)); };
-    store_ = std::make_unique<EntryStore>(options_, clock_, std::move(device));
+    OpenDevice([&](std::function<void()> task) { executor.Post(std::move(task)); });
     std::vector<std::thread> threads;
     for (uint32_t t = 0; t < 4; ++t) {
       threads.emplace_back([this, t] {
