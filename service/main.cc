@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   auto server = chunkkv::Server::Start(line->server, chunkkv::Clock::System());
   if (!server.ok()) {
     std::fprintf(stderr, "chunkkv-server: %s\n", std::string(server.status().message()).c_str());
-    return 1;
+    return server.status().code() == absl::StatusCode::kFailedPrecondition ? 2 : 1;  // 2: the options do not fit here
   }
   if (line->server.insecure_listen) std::fprintf(stderr, "warning: listening without TLS (--insecure-listen)\n");
   std::fprintf(stderr, "listening on %s\n", (*server)->address().c_str());

@@ -32,6 +32,7 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
       "Example: chunkkv-server --listen 127.0.0.1:7421 --host-memory 8GiB\n"
       "Every option can also be set by its CHUNKKV_* variable; flags win.");
   uint64_t host_memory = uint64_t{4} << 30;
+  uint64_t device_memory = 0;
   uint64_t max_entry_bytes = 0;
   uint64_t scrub_bytes = server.scrub_bytes_per_second;
   app.add_option("--listen", server.listen, "Address to listen on; port 0 takes a free one")
@@ -64,6 +65,8 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
                  "Where puts are compacted: cpu, cuda or cuda:N, or auto: the first GPU where there is one")
       ->capture_default_str()
       ->envname("CHUNKKV_DEVICE");
+  AddSize(app, "--device-memory", &device_memory, "Budget of the device tier: entries in the GPU's memory; 0: none",
+          "CHUNKKV_DEVICE_MEMORY");
   app.add_option("--profiles", server.profiles_folder,
                  "Folder of reuse profiles, made by `chunkkv tune`, that puts may name")
       ->type_name("FOLDER")
@@ -102,8 +105,14 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
     *exit_code = 2;
     return std::nullopt;
   }
+  if (device_memory > 0 && server.device == "cpu") {
+    std::cerr << "--device-memory needs a GPU, and --device is cpu\n";
+    *exit_code = 2;
+    return std::nullopt;
+  }
   const auto cap = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   server.store.host_budget_bytes = static_cast<int64_t>(std::min(host_memory, cap));
+  server.device_memory_bytes = static_cast<int64_t>(std::min(device_memory, cap));
   server.store.max_entry_bytes =
       max_entry_bytes == 0 ? server.store.host_budget_bytes : static_cast<int64_t>(std::min(max_entry_bytes, cap));
   server.scrub_bytes_per_second = static_cast<int64_t>(std::min(scrub_bytes, cap / 1000));

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -59,14 +60,27 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
   return limits;
 }
 
+// Null where no memory of the device is asked for.
+absl::StatusOr<std::unique_ptr<DeviceStorage>> OpenDeviceStorage(const ServerOptions& options,
+                                                                 const CompactionDevice& device) {
+  if (options.device_memory_bytes == 0) return nullptr;
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> memory,
+                           options.open_device_memory ? options.open_device_memory() : OpenDeviceMemory(device));
+  return DeviceStorage::Open(std::move(memory), options.device_memory_bytes);
+}
+
 }  // namespace
 
 // Members are destroyed from the last to the first: executors run out before what their tasks work with is gone.
 class Server::Impl {
  public:
-  Impl(const ServerOptions& options, CompactionDevice device, ProfileTable profiles, const Clock& clock)
+  Impl(const ServerOptions& options, CompactionDevice device, std::unique_ptr<DeviceStorage> storage,
+       ProfileTable profiles, const Clock& clock)
       : options_(options),
-        store_(options.store, clock),
+        store_(options.store, clock,
+               {.storage = std::move(storage),
+                .post = [this](std::function<void()> task) { compaction_executor_.Post(std::move(task)); },
+                .lost = [this](const absl::Status& status) { NoteDeviceLoss(status); }}),
         device_(std::move(device)),
         streams_(options.rpc.max_streams),
         profiles_(std::move(profiles)),
@@ -135,6 +149,7 @@ class Server::Impl {
     if (grpc_server_ == nullptr || port == 0) {
       return ErrorStatus(absl::StatusCode::kUnavailable, "CANNOT_LISTEN", "cannot listen on " + options_.listen);
     }
+    if (options_.device_memory_bytes > 0) SetDeviceTierHealth(true);
     port_ = port;
     address_ = host + ":" + std::to_string(port);
     upkeep_.Start();
@@ -145,6 +160,7 @@ class Server::Impl {
     if (grpc_server_ == nullptr) return;
     if (auto* health = grpc_server_->GetHealthCheckService()) health->SetServingStatus(false);
     streams_.Drain();
+    store_.StopPromoting();
     streams_.WaitUntilNone(std::chrono::milliseconds(options_.grace_ms));
     upkeep_.Stop();
     grpc_server_->Shutdown(std::chrono::system_clock::now());
@@ -166,6 +182,15 @@ class Server::Impl {
   }
 
  private:
+  // While something is in flight: the gRPC server is still there.
+  void NoteDeviceLoss(const absl::Status& status) {
+    std::fprintf(stderr, "the device tier is lost: %s\n", std::string(status.message()).c_str());
+    SetDeviceTierHealth(false);
+  }
+  void SetDeviceTierHealth(bool serving) {
+    if (auto* health = grpc_server_->GetHealthCheckService()) health->SetServingStatus(kDeviceTierHealth, serving);
+  }
+
   const ServerOptions options_;
   EntryStore store_;
   const CompactionDevice device_;
@@ -197,7 +222,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     CHUNKKV_ASSIGN_OR_RETURN(profiles, ProfileTable::Load(options.profiles_folder));
   }
   CHUNKKV_ASSIGN_OR_RETURN(CompactionDevice device, OpenCompactionDevice(options.device));
-  auto impl = std::make_unique<Impl>(options, std::move(device), std::move(profiles), clock);
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceStorage> storage, OpenDeviceStorage(options, device));
+  auto impl = std::make_unique<Impl>(options, std::move(device), std::move(storage), std::move(profiles), clock);
   CHUNKKV_RETURN_IF_ERROR(impl->Listen());
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }

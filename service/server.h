@@ -3,10 +3,12 @@
 #define CHUNKKV_SERVICE_SERVER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "chunkkv/kernels/device_memory.h"
 #include "service/base/clock.h"
 #include "service/rpc/rpc_limits.h"
 #include "service/session/put_session.h"
@@ -19,8 +21,11 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:7421";  // host:port; port 0: any free one
   bool insecure_listen = false;           // allows other addresses than loopback, without TLS
   bool reflection = true;
-  int32_t thread_count = 0;     // of each executor; 0: the machine's cores
-  std::string device = "auto";  // where puts are compacted: auto, cpu, cuda or cuda:N
+  int32_t thread_count = 0;         // of each executor; 0: the machine's cores
+  std::string device = "auto";      // where puts are compacted: auto, cpu, cuda or cuda:N
+  int64_t device_memory_bytes = 0;  // budget of the device tier; 0: none
+  // Where that memory comes from; empty: the GPU that `device` is.
+  std::function<absl::StatusOr<std::unique_ptr<DeviceMemory>>()> open_device_memory;
   int64_t grace_ms = 10'000;
   std::string profiles_folder;                         // measured reuse profiles, *.json; empty: none
   int64_t scrub_bytes_per_second = int64_t{16} << 20;  // 0: none
@@ -33,9 +38,12 @@ struct ServerOptions {
 
 class Server {
  public:
+  // The health service's name for the device tier: serving until the device fails. Unknown where there is no such tier.
+  static constexpr char kDeviceTierHealth[] = "chunkkv.device_tier";
+
   // Listens and serves when it returns. `clock` must outlive the server.
   // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN, BAD_LOCAL_SOCKET), UNAVAILABLE (CANNOT_LISTEN), and
-  // those of ProfileTable::Load and OpenCompactionDevice.
+  // those of ProfileTable::Load, OpenCompactionDevice and OpenDeviceMemory.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, const Clock& clock);
   // As Shutdown.
   ~Server();

@@ -1,11 +1,11 @@
 #ifndef CHUNKKV_KERNELS_CUDA_CURRENT_DEVICE_H_
 #define CHUNKKV_KERNELS_CUDA_CURRENT_DEVICE_H_
 
-#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include "absl/status/status.h"
 #include "kernels/cuda/cuda_status.h"
+#include "kernels/cuda/driver.h"
 
 namespace chunkkv::cuda {
 
@@ -30,20 +30,12 @@ class CurrentDevice {
   absl::Status status() const { return CudaStatus(error_); }
 
  private:
-  // Asked of the driver by name: nothing here is linked with it.
   static bool HasContext(int device) {
-    static const auto get_state = [] {
-      void* function = nullptr;
-      cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-      constexpr unsigned kSinceVersion = 7000;
-      cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &function, kSinceVersion, cudaEnableDefault,
-                                       &found);
-      return reinterpret_cast<CUresult (*)(CUdevice, unsigned*, int*)>(found == cudaDriverEntryPointSuccess ? function
-                                                                                                            : nullptr);
-    }();
+    const Driver* const driver = Driver::Get();
     unsigned flags = 0;
     int is_active = 0;
-    return get_state == nullptr || (get_state(device, &flags, &is_active) == CUDA_SUCCESS && is_active != 0);
+    return driver == nullptr ||
+           (driver->DevicePrimaryCtxGetState(device, &flags, &is_active) == CUDA_SUCCESS && is_active != 0);
   }
 
   cudaError_t error_ = cudaSuccess;

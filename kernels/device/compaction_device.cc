@@ -43,4 +43,11 @@ absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice) {
                                                     "' is not auto, cpu, cuda or cuda:N"));
 }
 
+absl::StatusOr<std::unique_ptr<DeviceMemory>> OpenDeviceMemory(const CompactionDevice& device) {
+#if CHUNKKV_HAS_CUDA
+  if (device.kind == kCuda) return MakeCudaMemory(device.ordinal);
+#endif
+  return FailedPrecondition("NO_DEVICE_MEMORY", absl::StrCat("device ", device.kind, " has no memory of its own"));
+}
+
 }  // namespace chunkkv

@@ -8,6 +8,7 @@
 #include "service/rpc/catalog_rpcs.h"
 #include "service/rpc/grpc_status.h"
 #include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_entry.h"
 #include "service/rpc/wire_identity.h"
 #include "service/rpc/wire_spec.h"
 
@@ -17,7 +18,8 @@ namespace {
 using Query = v1::FindLongestPrefixRequest::Query;
 using Result = v1::FindLongestPrefixResponse::Result;
 
-void ToWire(const Entry& entry, v1::FindLongestPrefixResponse::Found* found) {
+void ToWire(const PlacedEntry& placed, v1::FindLongestPrefixResponse::Found* found) {
+  const Entry& entry = *placed.entry;
   const EntryHeader& header = entry.header();
   found->set_entry_id(ToString(header.entry_id));
   found->set_key(ToString(entry.identity().key));
@@ -28,7 +30,7 @@ void ToWire(const Entry& entry, v1::FindLongestPrefixResponse::Found* found) {
   for (const int64_t count : header.row_counts) row_count = std::max(row_count, count);
   found->set_row_count(row_count);
   found->set_size_bytes(header.BodyBytes());
-  found->set_tier(v1::TIER_HOST);
+  found->set_tier(rpc::ToWire(placed.tier));
 }
 
 absl::StatusOr<std::vector<Shard>> ShardsOf(const Query& wire, const ModelRef& ref, KnownModels& known) {
@@ -89,9 +91,9 @@ absl::Status Find(const UnaryCall& call, KnownModels& known, const Query& wire, 
   CHUNKKV_ASSIGN_OR_RETURN(const PrefixMatch match, call.store().FindLongestPrefix(query));
   result->set_covered_tokens(match.covered_tokens);
   int64_t load_bytes = 0;
-  for (const EntryPtr& entry : match.entries) {
-    ToWire(*entry, result->add_entries());
-    const EntryHeader& header = entry->header();
+  for (const PlacedEntry& placed : match.entries) {
+    ToWire(placed, result->add_entries());
+    const EntryHeader& header = placed.entry->header();
     // Of a longer entry only the covered tokens are loaded.
     const double share = header.token_count > match.covered_tokens
                              ? static_cast<double>(match.covered_tokens) / static_cast<double>(header.token_count)

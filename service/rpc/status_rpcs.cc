@@ -30,6 +30,18 @@ void FillLimits(const RpcContext& context, v1::GetCapabilitiesResponse::Limits* 
   limits->set_max_open_layers(session.max_open_layers);
 }
 
+void ToWire(const DeviceTierStats& stats, v1::GetStatsResponse::TierStats* tier) {
+  tier->set_tier(v1::TIER_DEVICE);
+  tier->set_budget_bytes(stats.budget_bytes);
+  tier->set_entry_bytes(stats.entry_bytes);
+  tier->set_entries(stats.entries);
+  tier->set_evictions(stats.evictions);
+  tier->set_used_bytes(stats.used_bytes);
+  tier->set_promotions(stats.promotions);
+  tier->set_demotions(stats.demotions);
+  tier->set_failure(std::string(stats.failure.message()));
+}
+
 }  // namespace
 
 absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
@@ -76,13 +88,15 @@ absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
 absl::Status GetStats(UnaryCall& call, const v1::GetStatsRequest&, v1::GetStatsResponse* response) {
   const RpcContext& context = call.context();
   const StoreStats stats = call.store().Stats();
+  if (stats.device.has_value()) ToWire(*stats.device, response->add_tiers());
   v1::GetStatsResponse::TierStats* tier = response->add_tiers();
   tier->set_tier(v1::TIER_HOST);
   tier->set_budget_bytes(stats.budget_bytes);
   tier->set_entry_bytes(stats.entry_bytes);
   tier->set_staging_bytes(stats.used_bytes - stats.entry_bytes);
-  tier->set_entries(stats.entries);
+  tier->set_entries(stats.host_entries);
   tier->set_evictions(stats.evictions);
+  tier->set_used_bytes(stats.used_bytes);
   const TenantStats of_tenant = call.store().StatsOf(call.tenant());
   v1::GetStatsResponse::TenantStats* wire = response->mutable_tenant();
   wire->set_entries(of_tenant.entries);

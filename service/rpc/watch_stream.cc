@@ -22,8 +22,22 @@ v1::WatchCachesResponse::RemovalReason ToWire(RemovalReason reason) {
       return v1::WatchCachesResponse::EXPIRED;
     case RemovalReason::kDamaged:
       return v1::WatchCachesResponse::DAMAGED;
+    case RemovalReason::kLost:
+      return v1::WatchCachesResponse::LOST;
   }
   return v1::WatchCachesResponse::REMOVAL_REASON_UNSPECIFIED;
+}
+
+v1::WatchCachesResponse::Event ToWire(StoreEvent::Kind kind) {
+  switch (kind) {
+    case StoreEvent::Kind::kStored:
+      return v1::WatchCachesResponse::STORED;
+    case StoreEvent::Kind::kRemoved:
+      return v1::WatchCachesResponse::REMOVED;
+    case StoreEvent::Kind::kMoved:
+      return v1::WatchCachesResponse::MOVED;
+  }
+  return v1::WatchCachesResponse::EVENT_UNSPECIFIED;
 }
 
 }  // namespace
@@ -61,7 +75,8 @@ void WatchStream::TakeSnapshot() {
 
 void WatchStream::SendOfSnapshot() {
   if (snapshot_sent_ < snapshot_.size()) {
-    SendEvent(v1::WatchCachesResponse::SNAPSHOT_ENTRY, std::exchange(snapshot_[snapshot_sent_++], nullptr).get());
+    const PlacedEntry entry = std::exchange(snapshot_[snapshot_sent_++], {});
+    SendEvent(v1::WatchCachesResponse::SNAPSHOT_ENTRY, &entry);
     return;
   }
   SendEvent(v1::WatchCachesResponse::SNAPSHOT_END, nullptr);
@@ -86,9 +101,9 @@ bool WatchStream::SendEvents() {
   for (const StoreEvent& event : events) {
     v1::WatchCachesResponse response;
     response.set_sequence(event.sequence);
-    response.set_event(event.stored ? v1::WatchCachesResponse::STORED : v1::WatchCachesResponse::REMOVED);
-    if (!event.stored) response.set_removal_reason(ToWire(event.reason));
-    rpc::ToWire(*event.entry, /*with_positions=*/false, response.mutable_entry());
+    response.set_event(ToWire(event.kind));
+    if (event.kind == StoreEvent::Kind::kRemoved) response.set_removal_reason(ToWire(event.reason));
+    rpc::ToWire(PlacedEntry{event.entry, event.tier}, /*with_positions=*/false, response.mutable_entry());
     sent_any_ = true;
     Send(response);
     sequence_ = event.sequence;
@@ -96,7 +111,7 @@ bool WatchStream::SendEvents() {
   return !events.empty();
 }
 
-void WatchStream::SendEvent(v1::WatchCachesResponse::Event event, const Entry* entry) {
+void WatchStream::SendEvent(v1::WatchCachesResponse::Event event, const PlacedEntry* entry) {
   v1::WatchCachesResponse response;
   response.set_sequence(sequence_);
   response.set_event(event);

@@ -24,12 +24,12 @@ class WatchStream final : public EventStream {
   void SendOfSnapshot();
   // False where there is nothing new.
   bool SendEvents();
-  void SendEvent(v1::WatchCachesResponse::Event event, const Entry* entry);
+  void SendEvent(v1::WatchCachesResponse::Event event, const PlacedEntry* entry);
 
   EntryStore::WatcherId watcher_ = 0;
   int64_t sequence_ = 0;
   bool sent_any_ = false;
-  std::vector<EntryPtr> snapshot_;
+  std::vector<PlacedEntry> snapshot_;
   size_t snapshot_sent_ = 0;
   bool in_snapshot_ = false;
 };

@@ -76,9 +76,11 @@ void ToWire(const Entry& entry, const ServedRange& range, v1::GetHeader* wire) {
   }
 }
 
-void ToWire(const Entry& entry, bool with_positions, v1::EntryInfo* wire) {
-  const EntryHeader& header = entry.header();
-  const EntryIdentity& identity = entry.identity();
+v1::Tier ToWire(Tier tier) { return tier == Tier::kDevice ? v1::TIER_DEVICE : v1::TIER_HOST; }
+
+void ToWire(const PlacedEntry& placed, bool with_positions, v1::EntryInfo* wire) {
+  const EntryHeader& header = placed.entry->header();
+  const EntryIdentity& identity = placed.entry->identity();
   wire->set_entry_id(ToString(header.entry_id));
   v1::EntryName* name = wire->mutable_name();
   name->set_fingerprint(ToString(identity.fingerprint));
@@ -95,7 +97,7 @@ void ToWire(const Entry& entry, bool with_positions, v1::EntryInfo* wire) {
   GroupsToWire(header, with_positions, wire->mutable_groups());
   wire->set_size_bytes(header.BodyBytes());
   wire->set_full_bytes(FullBytes(header.layout, header.token_count));
-  wire->set_tier(v1::TIER_HOST);
+  wire->set_tier(ToWire(placed.tier));
   wire->set_durability(v1::DURABILITY_MEMORY);
   wire->set_created_unix_ms(header.created_unix_ms);
   wire->set_expires_unix_ms(header.expires_unix_ms);
@@ -103,7 +105,7 @@ void ToWire(const Entry& entry, bool with_positions, v1::EntryInfo* wire) {
 }
 
 void ToWire(const EntryState& state, bool with_positions, v1::EntryInfo* wire) {
-  ToWire(*state.entry, with_positions, wire);
+  ToWire(static_cast<const PlacedEntry&>(state), with_positions, wire);
   wire->set_last_used_unix_ms(state.last_used_unix_ms);
   wire->set_pinned_until_unix_ms(state.pinned_until_unix_ms);
   wire->set_hit_count(state.hit_count);

@@ -15,10 +15,12 @@ struct ServedRange {
   ServeOptions options;
 };
 
+v1::Tier ToWire(Tier tier);
+
 void ToWire(const Entry& entry, const ServedRange& range, v1::GetHeader* wire);
 
 // Without what only the store knows (last use, pins, hits).
-void ToWire(const Entry& entry, bool with_positions, v1::EntryInfo* wire);
+void ToWire(const PlacedEntry& placed, bool with_positions, v1::EntryInfo* wire);
 void ToWire(const EntryState& state, bool with_positions, v1::EntryInfo* wire);
 
 }  // namespace chunkkv::rpc

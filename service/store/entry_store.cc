@@ -1,5 +1,5 @@
 // The public face, and what all operations share; the operations themselves are in store_puts.cc, store_gets.cc,
-// store_catalogue.cc, store_prefix.cc and store_upkeep.cc.
+// store_catalogue.cc, store_prefix.cc, store_room.cc, store_moves.cc and store_upkeep.cc.
 #include "service/store/entry_store.h"
 
 #include <algorithm>
@@ -19,6 +19,7 @@ constexpr int64_t kMaxLeases = 100'000;
 
 EntryStore::Impl::Aftermath::~Aftermath() {
   removed.clear();
+  removed_blocks.clear();
   for (const auto& callback : callbacks) callback();
   if (events) watchers.WakeAll();
 }
@@ -46,22 +47,20 @@ void EntryStore::Impl::Remove(const Bytes16& entry_id, RemovalReason reason, Aft
   const std::unique_ptr<StoredEntry> stored = index_.Remove(entry_id);
   prefixes_.Remove(stored.get());
   pins_.ForgetEntry(entry_id);
+  AppendEvent(*stored, {.kind = StoreEvent::Kind::kRemoved, .reason = reason, .tier = TierOf(entry_id)}, after);
   after.removed.push_back(host_.Remove(entry_id));
-  Tenant& tenant = TenantOf(stored->identity().tenant);
-  --tenant.counters.entries;
-  tenant.counters.entry_bytes -= stored->charged_bytes;
+  after.removed.push_back(std::move(stored->description));
+  after.removed_blocks.push_back(device_.Take(*stored));
+  TenantStats& counters = TenantOf(stored->identity().tenant).counters;
+  --counters.entries;
+  counters.entry_bytes -= stored->charged_bytes();
   if (reason == RemovalReason::kEvicted) ++evictions_;
   if (reason == RemovalReason::kDamaged) ++damaged_entries_;
-  AppendEvent(tenant, *stored, /*is_stored=*/false, reason, after);
 }
 
-void EntryStore::Impl::AppendEvent(Tenant& tenant, const StoredEntry& stored, bool is_stored, RemovalReason reason,
-                                   Aftermath& after) {
-  StoreEvent event;
-  event.stored = is_stored;
-  event.reason = reason;
+void EntryStore::Impl::AppendEvent(const StoredEntry& stored, StoreEvent event, Aftermath& after) {
   event.entry = stored.card;
-  tenant.events.Append(std::move(event), HeaderBytes(stored.header()));
+  TenantOf(stored.identity().tenant).events.Append(std::move(event), HeaderBytes(stored.header()));
   after.events = true;
 }
 
@@ -69,17 +68,30 @@ void EntryStore::Impl::Use(StoredEntry& stored) {
   stored.last_used_monotonic_ms = clock_.MonotonicMs();
   stored.last_used_unix_ms = clock_.UnixMs();
   host_.Touch(stored.id());
+  device_.Touch(stored.id());
 }
 
-EntryPtr EntryStore::Impl::Hit(StoredEntry& stored) {
+EntryPtr EntryStore::Impl::Hit(StoredEntry& stored, Aftermath& after) {
   Use(stored);
   ++stored.hit_count;
   TenantOf(stored.identity().tenant).counters.hit_tokens += stored.header().token_count;
+  WantOnDevice(stored, after);
   return host_.Find(stored.id());
 }
 
+EntryPtr EntryStore::Impl::Held(const StoredEntry& stored) const {
+  EntryPtr entry = host_.Find(stored.id());
+  return entry != nullptr ? entry : stored.description;
+}
+
+Tier EntryStore::Impl::TierOf(const Bytes16& entry_id) const {
+  return device_.Has(entry_id) ? Tier::kDevice : Tier::kHost;
+}
+
+PlacedEntry EntryStore::Impl::Placed(const StoredEntry& stored) const { return {Held(stored), TierOf(stored.id())}; }
+
 EntryState EntryStore::Impl::StateOf(const StoredEntry& stored) const {
-  return {host_.Find(stored.id()), stored.last_used_unix_ms, pins_.PinnedUntilUnixMs(stored.id()), stored.hit_count};
+  return {Placed(stored), stored.last_used_unix_ms, pins_.PinnedUntilUnixMs(stored.id()), stored.hit_count};
 }
 
 absl::StatusOr<Lease> EntryStore::Impl::PinEntries(const std::string& tenant, std::vector<Bytes16> entry_ids,
@@ -87,16 +99,21 @@ absl::StatusOr<Lease> EntryStore::Impl::PinEntries(const std::string& tenant, st
   if (pins_.lease_count() >= kMaxLeases) {
     return ErrorStatus(absl::StatusCode::kResourceExhausted, "TOO_MANY_PINS", "too many leases are held");
   }
-  for (const Bytes16& entry_id : entry_ids) host_.SetPinned(entry_id, true);
+  for (const Bytes16& entry_id : entry_ids) SetPinned(entry_id, true);
   return pins_.Add(tenant, std::move(entry_ids), duration_ms, clock_);
 }
 
 void EntryStore::Impl::Unpinned(const std::vector<Bytes16>& entry_ids) {
-  for (const Bytes16& entry_id : entry_ids) host_.SetPinned(entry_id, false);
+  for (const Bytes16& entry_id : entry_ids) SetPinned(entry_id, false);
 }
 
-EntryStore::EntryStore(const StoreOptions& options, const Clock& clock)
-    : impl_(std::make_unique<Impl>(options, clock)) {}
+void EntryStore::Impl::SetPinned(const Bytes16& entry_id, bool pinned) {
+  host_.SetPinned(entry_id, pinned);
+  device_.SetPinned(entry_id, pinned);
+}
+
+EntryStore::EntryStore(const StoreOptions& options, const Clock& clock, DeviceTierOptions device)
+    : impl_(std::make_unique<Impl>(options, clock, std::move(device))) {}
 EntryStore::~EntryStore() = default;
 
 absl::Status EntryStore::CheckEntrySize(int64_t body_bytes) const { return impl_->CheckEntrySize(body_bytes); }
@@ -142,11 +159,12 @@ std::vector<StoreEvent> EntryStore::EventsAfter(const std::string& tenant, int64
                                                 int64_t* last_sequence, bool* gap) {
   return impl_->EventsAfter(tenant, sequence, limit, last_sequence, gap);
 }
-std::vector<EntryPtr> EntryStore::Snapshot(const std::string& tenant, int64_t* sequence) {
+std::vector<PlacedEntry> EntryStore::Snapshot(const std::string& tenant, int64_t* sequence) {
   return impl_->Snapshot(tenant, sequence);
 }
 void EntryStore::ExpireNow() { impl_->ExpireNow(); }
 void EntryStore::Scrub(int64_t bytes) { impl_->Scrub(bytes); }
+void EntryStore::StopPromoting() { impl_->StopPromoting(); }
 void EntryStore::CountPut(const std::string& tenant, int64_t received_bytes, int64_t stored_bytes) {
   impl_->CountPut(tenant, received_bytes, stored_bytes);
 }

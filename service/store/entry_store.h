@@ -1,8 +1,14 @@
-// The entries of one server: an index over identities, prefixes and ids, and the host tier that holds their bytes.
+// The entries of one server: an index over identities, prefixes and ids, and the tiers that hold their bytes: host
+// memory, and a device's where there is one.
 //
 // Thread-safe. No lock is held while bytes move: readers hold an EntryPtr. The budget counts entries (their pages, and
 // about what their headers and the index take) and the staging of puts in flight. Least recently used entries make
 // room; pinned ones and those being read never do. Must outlive every EntryPtr and BudgetShare it gave out.
+//
+// Puts land in host memory, and gets are served from there. A copy on the device does not take the one in host memory
+// away, nor the reverse: while both have room no get waits for a copy, and under pressure each tier lets go by its own
+// order, so that together they hold more than either. An entry is lost with its last copy only, and never for the sake
+// of another's second one: device_tier.h.
 #ifndef CHUNKKV_SERVICE_STORE_ENTRY_STORE_H_
 #define CHUNKKV_SERVICE_STORE_ENTRY_STORE_H_
 
@@ -18,9 +24,12 @@
 #include "service/base/clock.h"
 #include "service/format/prompt_key.h"
 #include "service/memory/budget.h"
+#include "service/memory/device_storage.h"
 #include "service/store/entry.h"
 
 namespace chunkkv {
+
+enum class Tier : uint8_t { kDevice, kHost };
 
 struct StoreOptions {
   int64_t host_budget_bytes = int64_t{1} << 30;
@@ -28,6 +37,15 @@ struct StoreOptions {
   int64_t max_pin_ms = 3'600'000;
   int64_t max_ttl_ms = int64_t{30} * 24 * 3'600'000;
   size_t watch_history = 4096;  // events kept for watchers that come back
+};
+
+// The device tier of a store that has one.
+struct DeviceTierOptions {
+  std::unique_ptr<DeviceStorage> storage;  // null: no such tier
+  // Runs a task later in another thread. The store must outlive what was given to it.
+  std::function<void(std::function<void()>)> post;
+  // Called once, without locks held, when the device has failed and its tier is gone for good. May be empty.
+  std::function<void(const absl::Status&)> lost;
 };
 
 // What a reader accepts among the variants of one prompt.
@@ -54,8 +72,12 @@ struct Selector {
   std::optional<Bytes16> if_entry_id;
 };
 
-struct EntryState {
-  EntryPtr entry;
+struct PlacedEntry {
+  EntryPtr entry;           // without body where that is on the device alone
+  Tier tier = Tier::kHost;  // the fastest that has it
+};
+
+struct EntryState : PlacedEntry {
   int64_t last_used_unix_ms = 0;
   int64_t pinned_until_unix_ms = 0;  // 0: not pinned
   int64_t hit_count = 0;
@@ -71,7 +93,7 @@ struct CommitOptions {
 };
 
 struct CommitResult {
-  EntryPtr entry;               // the one that is stored now
+  EntryPtr entry;               // the one that is stored now; as PlacedEntry's
   bool already_stored = false;  // another put of the same identity was first
   std::optional<Lease> pin;
 };
@@ -89,8 +111,8 @@ struct PrefixQuery {
 
 struct PrefixMatch {
   int64_t covered_tokens = 0;
-  std::vector<EntryPtr> entries;  // one a shard, in the order asked; of a common key or, for `full` entries, prefix
-  std::optional<Lease> lease;     // pins all of them
+  std::vector<PlacedEntry> entries;  // one a shard, in the order asked; of a common key or, for `full` entries, prefix
+  std::optional<Lease> lease;        // pins all of them
 };
 
 struct TrimCondition {
@@ -107,13 +129,17 @@ struct TrimResult {
   int64_t pinned_entries = 0;
 };
 
-enum class RemovalReason : uint8_t { kDeleted, kEvicted, kExpired, kDamaged };
+// kLost: the device failed that alone had it.
+enum class RemovalReason : uint8_t { kDeleted, kEvicted, kExpired, kDamaged, kLost };
 
 struct StoreEvent {
+  // kMoved: the fastest tier that has the entry is another now.
+  enum class Kind : uint8_t { kStored, kRemoved, kMoved };
   int64_t sequence = 0;
-  bool stored = false;  // else removed
-  RemovalReason reason = RemovalReason::kDeleted;
-  EntryPtr entry;  // header only is meant to be read
+  Kind kind = Kind::kStored;
+  RemovalReason reason = RemovalReason::kDeleted;  // kRemoved
+  Tier tier = Tier::kHost;                         // since then; kRemoved: before
+  EntryPtr entry = nullptr;                        // header only is meant to be read
 };
 
 struct TenantStats {
@@ -126,12 +152,26 @@ struct TenantStats {
   int64_t stored_bytes = 0;
 };
 
-struct StoreStats {
+struct DeviceTierStats {
   int64_t budget_bytes = 0;
-  int64_t used_bytes = 0;   // entries and staging
-  int64_t entry_bytes = 0;  // charged to entries that are in the index
+  int64_t used_bytes = 0;   // slabs
+  int64_t entry_bytes = 0;  // in them
   int64_t entries = 0;
-  int64_t evictions = 0;
+  int64_t evictions = 0;   // entries that made room
+  int64_t demotions = 0;   // those of them that were moved to host memory
+  int64_t promotions = 0;  // copied to the device
+  int64_t returns = 0;     // copied back to host memory, demotions among them
+  absl::Status failure;    // why the tier is gone
+};
+
+struct StoreStats {
+  int64_t budget_bytes = 0;  // of the host tier
+  int64_t used_bytes = 0;    // entries and staging
+  int64_t entry_bytes = 0;   // charged to entries that are in the index
+  int64_t host_entries = 0;
+  int64_t evictions = 0;  // from the host tier
+  int64_t entries = 0;    // in whatever tier
+  std::optional<DeviceTierStats> device;
   int64_t pins = 0;  // leases
   int64_t puts_in_progress = 0;
   int64_t waiters = 0;
@@ -141,7 +181,7 @@ struct StoreStats {
 
 class EntryStore {
  public:
-  EntryStore(const StoreOptions& options, const Clock& clock);
+  EntryStore(const StoreOptions& options, const Clock& clock, DeviceTierOptions device = {});
   ~EntryStore();
 
   // --- Puts ---
@@ -172,21 +212,23 @@ class EntryStore {
   // --- Gets ---
   // Errors: NOT_FOUND (ENTRY_NOT_FOUND), the same whether the prompt, the variant or if_entry_id does not match.
   // With if_entry_id: that very entry, where the rule accepts it. Counts a hit of the entry's tokens, or a miss of
-  // `miss_tokens` tokens.
+  // `miss_tokens` tokens. An entry that is on the device alone is copied to host memory first, which takes time; errors
+  // then: RESOURCE_EXHAUSTED (BUDGET: no room for it), DATA_LOSS (it was damaged there, and is removed).
   absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens = 0);
 
-  // Calls `done` at most once, without locks held: with the entry when it is there (perhaps at once, in this thread,
-  // before Wait has returned), or ABORTED (PUT_FAILED) when a put of an acceptable identity failed and no other one is
-  // in progress. Puts that begin later count too. The caller keeps the time, and ends a wait by CancelWait. A wait that
-  // ends without an entry counts a miss of `miss_tokens` tokens: Get, before it, is to count none.
+  // Calls `done` at most once, without locks held: with what Get would give when it is there (perhaps at once, in this
+  // thread, before Wait has returned), or ABORTED (PUT_FAILED) when a put of an acceptable identity failed and no other
+  // one is in progress. Puts that begin later count too. The caller keeps the time, and ends a wait by CancelWait. A
+  // wait that ends without an entry counts a miss of `miss_tokens` tokens: Get, before it, is to count none.
   using WaitId = uint64_t;
   using WaitCallback = std::function<void(absl::StatusOr<EntryPtr>)>;
   WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done, int64_t miss_tokens = 0);
   // True where `done` had not been called and now never will be.
   bool CancelWait(WaitId id);
 
-  // Removes an entry whose bytes were found damaged while being served.
+  // Removes an entry whose bytes were found damaged while being served; where the device has another copy, that
+  // remains.
   void ReportDamaged(const EntryPtr& entry);
 
   // --- Catalogue ---
@@ -214,14 +256,18 @@ class EntryStore {
   void RemoveWatcher(WatcherId id);
   std::vector<StoreEvent> EventsAfter(const std::string& tenant, int64_t sequence, size_t limit, int64_t* last_sequence,
                                       bool* gap);
-  std::vector<EntryPtr> Snapshot(const std::string& tenant, int64_t* sequence);
+  std::vector<PlacedEntry> Snapshot(const std::string& tenant, int64_t* sequence);
 
   // --- Upkeep, called by the server's timer ---
   // Removes what has expired; ends leases.
   void ExpireNow();
   // Verifies the digests of `bytes` bytes of entries, going round; damaged entries are removed and counted. Tensors are
-  // verified whole: what that is too much is left out of the next calls.
+  // verified whole: what that is too much is left out of the next calls. Copies on the device are verified when they
+  // leave it.
   void Scrub(int64_t bytes);
+
+  // From now on nothing is copied to the device any more; returns when nothing is being copied there.
+  void StopPromoting();
 
   void CountPut(const std::string& tenant, int64_t received_bytes, int64_t stored_bytes);
   StoreStats Stats() const;

@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "service/base/mutex.h"
+#include "service/store/device_tier.h"
 #include "service/store/entry_index.h"
 #include "service/store/entry_store.h"
-#include "service/store/host_tier.h"
 #include "service/store/pin_table.h"
 #include "service/store/prefix_index.h"
 #include "service/store/put_registry.h"
+#include "service/store/resident_table.h"
 #include "service/store/scrubber.h"
 #include "service/store/tenant.h"
 #include "service/store/watcher_list.h"
@@ -25,13 +26,17 @@ namespace chunkkv {
 // One mutex for everything that names entries; bytes move and are hashed without it.
 class EntryStore::Impl {
  public:
-  Impl(const StoreOptions& options, const Clock& clock)
-      : options_(options), clock_(clock), host_(options.host_budget_bytes, MakeLruPolicy()) {}
+  Impl(const StoreOptions& options, const Clock& clock, DeviceTierOptions device)
+      : options_(options),
+        clock_(clock),
+        device_options_(std::move(device)),
+        host_budget_(options.host_budget_bytes),
+        host_(MakeLruPolicy()) {}
   ~Impl();
 
   absl::Status CheckEntrySize(int64_t body_bytes) const;
   absl::StatusOr<BudgetShare> Reserve(int64_t bytes);
-  bool TryReserve(int64_t bytes, BudgetShare* share) { return host_.budget().TryReserve(bytes, share); }
+  bool TryReserve(int64_t bytes, BudgetShare* share) { return host_budget_.TryReserve(bytes, share); }
   PutToken BeginPut(const EntryIdentity& identity);
   void EndPut(PutToken token);
   EntryPtr FindStored(const EntryIdentity& identity);
@@ -57,10 +62,11 @@ class EntryStore::Impl {
   void RemoveWatcher(WatcherId id) { watchers_.Remove(id); }
   std::vector<StoreEvent> EventsAfter(const std::string& tenant, int64_t sequence, size_t limit, int64_t* last_sequence,
                                       bool* gap);
-  std::vector<EntryPtr> Snapshot(const std::string& tenant, int64_t* sequence);
+  std::vector<PlacedEntry> Snapshot(const std::string& tenant, int64_t* sequence);
 
   void ExpireNow();
   void Scrub(int64_t bytes);
+  void StopPromoting();
   void CountPut(const std::string& tenant, int64_t received_bytes, int64_t stored_bytes);
   StoreStats Stats() const;
   TenantStats StatsOf(const std::string& tenant) const;
@@ -73,24 +79,43 @@ class EntryStore::Impl {
     WatcherList& watchers;
     bool events = false;
     std::vector<EntryPtr> removed;  // unmapping takes time
+    std::vector<DeviceBlockPtr> removed_blocks;
     std::vector<std::function<void()>> callbacks;
   };
 
-  // Evicts until `bytes` fit. Errors: RESOURCE_EXHAUSTED (BUDGET); then nothing was evicted in vain.
-  absl::StatusOr<BudgetShare> MakeRoom(int64_t bytes);
+  // What may make room in host memory.
+  enum class Eviction : uint8_t {
+    kEntries,     // entries, in the tier's order
+    kSpareCopies  // bytes that the device has too
+  };
+  struct Victims {
+    std::vector<Bytes16> in_host;    // whose bytes leave host memory: with the entry, where the device has none
+    std::vector<Bytes16> on_device;  // that go wholly
+    bool empty() const { return in_host.empty() && on_device.empty(); }
+  };
+
+  // Evicts until `bytes` of host memory fit. Errors: RESOURCE_EXHAUSTED (BUDGET); then nothing was evicted in vain.
+  absl::StatusOr<BudgetShare> MakeRoom(int64_t bytes, Eviction eviction);
+  // Empty where all that may go would not do.
+  Victims ChooseVictims(int64_t bytes, Eviction eviction) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Tenant& TenantOf(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends leases and removes entries whose time has come. Every operation begins with it, so that nothing below has to
   // look at times.
   void Expire(Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(const Bytes16& entry_id, RemovalReason reason, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AppendEvent(Tenant& tenant, const StoredEntry& stored, bool is_stored, RemovalReason reason, Aftermath& after)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AppendEvent(const StoredEntry& stored, StoreEvent event, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Use(StoredEntry& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  EntryPtr Hit(StoredEntry& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Null where the bytes are on the device alone: BringToHost, without the lock.
+  EntryPtr Hit(StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // With body where that is in host memory.
+  EntryPtr Held(const StoredEntry& stored) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  PlacedEntry Placed(const StoredEntry& stored) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Tier TierOf(const Bytes16& entry_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   EntryState StateOf(const StoredEntry& stored) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Lease> PinEntries(const std::string& tenant, std::vector<Bytes16> entry_ids, int64_t duration_ms)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unpinned(const std::vector<Bytes16>& entry_ids) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetPinned(const Bytes16& entry_id, bool pinned) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailPut(PutToken token);
   // Adds the entry, serves who waited for it.
   void Insert(std::unique_ptr<StoredEntry> stored, EntryPtr entry, const PromptPath& path, Aftermath& after)
@@ -101,14 +126,37 @@ class EntryStore::Impl {
   void TrimOne(StoredEntry& stored, const TrimCondition& condition, TrimResult& result, Aftermath& after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // --- Moves between tiers ---
+  // An entry's copy in one tier goes, the other's remains.
+  void DropFromHost(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropFromDevice(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The entry with its bytes in host memory, which are copied there first where they are not. Errors: as Get.
+  absl::StatusOr<EntryPtr> BringToHost(const Bytes16& entry_id, Eviction eviction);
+  // Its bytes, copied from the device and verified. Errors: as Get, and INTERNAL: the device is lost.
+  absl::StatusOr<EntryPtr> CopyToHost(const EntryPtr& description, const DeviceBlock& block, Buffer::Kind kind,
+                                      Eviction eviction);
+  // Has the entry copied to the device, by and by, where that has no copy and can ever hold one.
+  void WantOnDevice(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PromoteNext();
+  void Promote(const Bytes16& entry_id);
+  // Errors: as DevicePool::Allocate.
+  absl::StatusOr<DeviceBlock> TakeBlock(int64_t size_bytes, bool may_evict);
+  // Takes one entry off the device so that `size_bytes` may fit. False where nothing there may go, or all that may
+  // would not do.
+  bool EvictFromDevice(int64_t size_bytes);
+  // Any error but RESOURCE_EXHAUSTED: drops the device tier.
+  void NoteDeviceError(const absl::Status& status);
+
   const StoreOptions options_;
   const Clock& clock_;
+  const DeviceTierOptions device_options_;
   WatcherList watchers_;
+  MemoryBudget host_budget_;  // callers give their shares of it back before the store ends
 
   mutable Mutex mutex_;
-  // Its budget is used without the lock too, and must outlive every share: callers give theirs back before the store
-  // ends.
-  HostTier host_;
+  CondVar moved_;  // something arrived in host memory, or did not; or promotion stands still
+  ResidentTable<Entry> host_ ABSL_GUARDED_BY(mutex_);
+  DeviceTier device_ ABSL_GUARDED_BY(mutex_);
   EntryIndex index_ ABSL_GUARDED_BY(mutex_);
   PrefixIndex prefixes_ ABSL_GUARDED_BY(mutex_);
   PinTable pins_ ABSL_GUARDED_BY(mutex_);

@@ -125,7 +125,7 @@ void EntryStore::Impl::TrimOne(StoredEntry& stored, const TrimCondition& conditi
     return;
   }
   ++result.removed_entries;
-  result.removed_bytes += stored.charged_bytes;
+  result.removed_bytes += stored.charged_bytes();
   if (!condition.dry_run) Remove(Bytes16(stored.id()), RemovalReason::kDeleted, after);
 }
 
@@ -135,14 +135,14 @@ std::vector<StoreEvent> EntryStore::Impl::EventsAfter(const std::string& tenant,
   return TenantOf(tenant).events.After(sequence, limit, last_sequence, gap);
 }
 
-std::vector<EntryPtr> EntryStore::Impl::Snapshot(const std::string& tenant, int64_t* sequence) {
-  std::vector<EntryPtr> cards;
+std::vector<PlacedEntry> EntryStore::Impl::Snapshot(const std::string& tenant, int64_t* sequence) {
+  std::vector<PlacedEntry> cards;
   Aftermath after(watchers_);
   MutexLock lock(mutex_);
   Expire(after);
   for (const StoredEntry* stored = index_.NextOf(tenant, std::nullopt); stored != nullptr;
        stored = index_.NextOf(tenant, stored->id())) {
-    cards.push_back(stored->card);
+    cards.push_back({stored->card, TierOf(stored->id())});
   }
   *sequence = TenantOf(tenant).events.last_sequence();
   return cards;

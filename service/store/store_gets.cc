@@ -9,22 +9,27 @@ namespace chunkkv {
 
 absl::StatusOr<EntryPtr> EntryStore::Impl::Get(const PromptName& name, const AcceptRule& accept,
                                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens) {
-  Aftermath after(watchers_);
-  MutexLock lock(mutex_);
-  Expire(after);
-  // With an id it is that very entry, also where a less lossy one has been stored since.
-  StoredEntry* stored = nullptr;
-  if (!if_entry_id.has_value()) {
-    stored = index_.FindAccepted(name, accept);
-  } else if (StoredEntry* const named = index_.Find(*if_entry_id);
-             named != nullptr && PromptOf(named->identity()) == name && Accepts(accept, named->header())) {
-    stored = named;
+  Bytes16 entry_id;
+  {
+    Aftermath after(watchers_);
+    MutexLock lock(mutex_);
+    Expire(after);
+    // With an id it is that very entry, also where a less lossy one has been stored since.
+    StoredEntry* stored = nullptr;
+    if (!if_entry_id.has_value()) {
+      stored = index_.FindAccepted(name, accept);
+    } else if (StoredEntry* const named = index_.Find(*if_entry_id);
+               named != nullptr && PromptOf(named->identity()) == name && Accepts(accept, named->header())) {
+      stored = named;
+    }
+    if (stored == nullptr) {
+      TenantOf(name.tenant).counters.miss_tokens += miss_tokens;
+      return ErrorStatus(absl::StatusCode::kNotFound, "ENTRY_NOT_FOUND", "no such entry");
+    }
+    if (EntryPtr entry = Hit(*stored, after)) return entry;
+    entry_id = stored->id();
   }
-  if (stored == nullptr) {
-    TenantOf(name.tenant).counters.miss_tokens += miss_tokens;
-    return ErrorStatus(absl::StatusCode::kNotFound, "ENTRY_NOT_FOUND", "no such entry");
-  }
-  return Hit(*stored);
+  return BringToHost(entry_id, Eviction::kEntries);
 }
 
 EntryStore::WaitId EntryStore::Impl::Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done,
@@ -34,7 +39,9 @@ EntryStore::WaitId EntryStore::Impl::Wait(const PromptName& name, const AcceptRu
   Expire(after);
   StoredEntry* const stored = index_.FindAccepted(name, accept);
   if (stored == nullptr) return puts_.AddWaiter(name, {accept, std::move(done), name.tenant, miss_tokens});
-  after.callbacks.push_back([done = std::move(done), entry = Hit(*stored)] { done(entry); });
+  after.callbacks.push_back([this, done = std::move(done), entry = Hit(*stored, after), entry_id = stored->id()] {
+    done(entry != nullptr ? entry : BringToHost(entry_id, Eviction::kEntries));
+  });
   return puts_.NewWaitId();
 }
 

@@ -66,7 +66,7 @@ absl::StatusOr<PrefixMatch> EntryStore::Impl::FindLongestPrefix(const PrefixQuer
   std::vector<Bytes16> entry_ids;
   for (StoredEntry* const stored : found->entries) {
     Use(*stored);
-    match.entries.push_back(host_.Find(stored->id()));
+    match.entries.push_back(Placed(*stored));
     entry_ids.push_back(stored->id());
   }
   if (query.hold_ms > 0) {

@@ -47,32 +47,11 @@ absl::Status EntryStore::Impl::CheckEntrySize(int64_t body_bytes) const {
 }
 
 absl::StatusOr<BudgetShare> EntryStore::Impl::Reserve(int64_t bytes) {
-  if (bytes > host_.budget().limit_bytes()) {
+  if (bytes > host_budget_.limit_bytes()) {
     return ErrorStatus(absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE",
                        absl::StrCat("needs ", bytes, " bytes, more than can ever be had"));
   }
-  return MakeRoom(bytes);
-}
-
-absl::StatusOr<BudgetShare> EntryStore::Impl::MakeRoom(int64_t bytes) {
-  MemoryBudget& budget = host_.budget();
-  while (true) {
-    BudgetShare share;
-    if (budget.TryReserve(bytes, &share)) return share;
-    Aftermath after(watchers_);
-    MutexLock lock(mutex_);
-    Expire(after);
-    // What has expired may be enough; it is free once unmapped, after this round.
-    if (!after.removed.empty()) continue;
-    const int64_t missing_bytes = bytes - (budget.limit_bytes() - budget.used_bytes());
-    if (missing_bytes <= 0) continue;
-    const std::vector<Bytes16> victims = host_.ChooseVictims(missing_bytes);
-    if (victims.empty()) {
-      return ErrorStatus(absl::StatusCode::kResourceExhausted, "BUDGET",
-                         absl::StrCat("needs ", bytes, " bytes; the rest is pinned, being read or being put"));
-    }
-    for (const Bytes16& victim : victims) Remove(victim, RemovalReason::kEvicted, after);
-  }
+  return MakeRoom(bytes, Eviction::kEntries);
 }
 
 EntryStore::PutToken EntryStore::Impl::BeginPut(const EntryIdentity& identity) {
@@ -100,7 +79,7 @@ EntryPtr EntryStore::Impl::FindStored(const EntryIdentity& identity) {
   StoredEntry* const stored = index_.Find(identity);
   if (stored == nullptr) return nullptr;
   Use(*stored);
-  return host_.Find(stored->id());
+  return Held(*stored);
 }
 
 absl::StatusOr<CommitResult> EntryStore::Impl::Commit(PutToken token, EntryIdentity identity, EntryHeader header,
@@ -163,13 +142,16 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
 
   const int64_t header_bytes = OverheadBytes(HeaderBytes(header), HeaderBytes(stored->header()), path.names.size());
   if (header_bytes > header_share.bytes()) {
-    CHUNKKV_ASSIGN_OR_RETURN(BudgetShare missing, MakeRoom(header_bytes - header_share.bytes()));
+    CHUNKKV_ASSIGN_OR_RETURN(BudgetShare missing, MakeRoom(header_bytes - header_share.bytes(), Eviction::kEntries));
     header_share.Merge(std::move(missing));
   }
   header_share.Shrink(header_share.bytes() - header_bytes);
-  stored->charged_bytes = Buffer::ChargedBytes(body.size_bytes()) + header_bytes;
+  stored->body_charge_bytes = Buffer::ChargedBytes(body.size_bytes());
+  stored->header_charge_bytes = header_bytes;
+  if (body.descriptor() >= 0) stored->buffer_kind = Buffer::Kind::kShareable;
   EntryPtr entry =
       std::make_shared<const Entry>(std::move(identity), std::move(header), std::move(body), std::move(header_share));
+  stored->description = std::make_shared<const Entry>(*entry, Buffer());
 
   Aftermath after(watchers_);
   MutexLock lock(mutex_);
@@ -192,7 +174,7 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
 CommitResult EntryStore::Impl::AlreadyStored(StoredEntry& stored, const CommitOptions& options) {
   Use(stored);
   CommitResult result;
-  result.entry = host_.Find(stored.id());
+  result.entry = Held(stored);
   result.already_stored = true;
   if (options.pin_ms > 0) {
     auto lease = PinEntries(stored.identity().tenant, {stored.id()}, options.pin_ms);
@@ -206,19 +188,20 @@ void EntryStore::Impl::Insert(std::unique_ptr<StoredEntry> new_entry, EntryPtr e
   StoredEntry& stored = *index_.Insert(std::move(new_entry));
   const EntryHeader& header = stored.header();
   const EntryIdentity& identity = stored.identity();
-  host_.Insert(std::move(entry), stored.charged_bytes);
+  host_.Insert(stored.id(), std::move(entry), stored.charged_bytes());
   if (!path.names.empty()) {
     prefixes_.Insert({identity.tenant, identity.fingerprint, identity.shard, header.block_size}, path, &stored);
   }
   Use(stored);
   Tenant& tenant = TenantOf(identity.tenant);
   ++tenant.counters.entries;
-  tenant.counters.entry_bytes += stored.charged_bytes;
-  AppendEvent(tenant, stored, /*is_stored=*/true, RemovalReason::kDeleted, after);
+  tenant.counters.entry_bytes += stored.charged_bytes();
+  AppendEvent(stored, {.kind = StoreEvent::Kind::kStored}, after);
+  WantOnDevice(stored, after);
   auto served =
       puts_.TakeWaiters(PromptOf(identity), [&](const AcceptRule& accept) { return Accepts(accept, header); });
   for (PutRegistry::Waiter& waiter : served) {
-    after.callbacks.push_back([done = std::move(waiter.done), entry = Hit(stored)] { done(entry); });
+    after.callbacks.push_back([done = std::move(waiter.done), entry = Hit(stored, after)] { done(entry); });
   }
 }
 

@@ -34,6 +34,10 @@ void EntryStore::Impl::Scrub(int64_t bytes) {
       }
       if (stored == nullptr) return;
       entry = host_.Find(stored->id());
+      if (entry == nullptr) {
+        scrub_cursor_ = {stored->identity().tenant, stored->id(), 0};
+        continue;
+      }
     }
     const int64_t bytes_before = bytes;
     const bool is_sound = ScrubTensors(*entry, &next_tensor, &bytes);
@@ -54,7 +58,15 @@ void EntryStore::Impl::ReportDamaged(const EntryPtr& entry) {
   Aftermath after(watchers_);
   MutexLock lock(mutex_);
   const Bytes16& entry_id = entry->header().entry_id;
-  if (index_.Find(entry_id) != nullptr) Remove(entry_id, RemovalReason::kDamaged, after);
+  StoredEntry* const stored = index_.Find(entry_id);
+  if (stored == nullptr) return;
+  if (device_.Has(entry_id)) {
+    if (host_.Find(entry_id) != entry) return;  // found before, and healed since
+    ++damaged_entries_;
+    DropFromHost(*stored, after);
+  } else {
+    Remove(entry_id, RemovalReason::kDamaged, after);
+  }
 }
 
 void EntryStore::Impl::CountPut(const std::string& tenant, int64_t received_bytes, int64_t stored_bytes) {
@@ -68,9 +80,10 @@ void EntryStore::Impl::CountPut(const std::string& tenant, int64_t received_byte
 StoreStats EntryStore::Impl::Stats() const {
   MutexLock lock(mutex_);
   StoreStats stats;
-  stats.budget_bytes = host_.budget().limit_bytes();
-  stats.used_bytes = host_.budget().used_bytes();
-  stats.entry_bytes = host_.entry_bytes();
+  stats.budget_bytes = host_budget_.limit_bytes();
+  stats.used_bytes = host_budget_.used_bytes();
+  stats.entry_bytes = host_.charged_bytes() + device_.header_charge_bytes();
+  stats.host_entries = host_.size();
   stats.entries = index_.entry_count();
   stats.evictions = evictions_;
   stats.pins = pins_.lease_count();
@@ -78,6 +91,7 @@ StoreStats EntryStore::Impl::Stats() const {
   stats.waiters = puts_.waiter_count();
   stats.scrubbed_bytes = scrubbed_bytes_;
   stats.damaged_entries = damaged_entries_;
+  if (device_options_.storage != nullptr) stats.device = device_.Stats(device_options_.storage->pool());
   return stats;
 }
 

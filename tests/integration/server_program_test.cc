@@ -32,6 +32,11 @@ TEST(ServerProgramTest, RefusesUnknownFlags) {
   EXPECT_EQ(program.Wait(), 2);
 }
 
+TEST(ServerProgramTest, RefusesDeviceMemoryWithoutADevice) {
+  ChildProcess program({CHUNKKV_SERVER, "--listen", "127.0.0.1:0", "--device", "cpu", "--device-memory", "1GiB"});
+  EXPECT_EQ(program.Wait(), 2);
+}
+
 TEST(ServerProgramTest, RefusesAnOpenAddress) {
   ChildProcess program({CHUNKKV_SERVER, "--listen", "0.0.0.0:0"});
   EXPECT_EQ(program.Wait(), 1);

@@ -15,6 +15,11 @@ TEST(CompactionDeviceTest, TheCpuIsAlwaysThere) {
   EXPECT_EQ(device->compactor->Name(), "cpu");
 }
 
+TEST(CompactionDeviceTest, OnlyAGpuHasMemoryOfItsOwn) {
+  const absl::StatusOr<CompactionDevice> device = OpenCompactionDevice("cpu");
+  EXPECT_EQ(StatusReason(OpenDeviceMemory(*device).status()), "NO_DEVICE_MEMORY");
+}
+
 TEST(CompactionDeviceTest, AutoTakesWhatTheMachineHas) {
   const absl::StatusOr<CompactionDevice> device = OpenCompactionDevice("auto");
   ASSERT_TRUE(device.ok()) << device.status();

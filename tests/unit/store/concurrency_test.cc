@@ -100,7 +100,7 @@ class Visitor {
     query.hold_ms = static_cast<int64_t>(random_() % 2);
     auto match = store_.FindLongestPrefix(query);
     if (!match.ok()) return;
-    Check(match->entries[0]);
+    Check(match->entries[0].entry);
     if (match->lease.has_value()) store_.Unpin("tenant", match->lease->id).IgnoreError();
   }
 

@@ -99,12 +99,12 @@ TEST_F(StorePrefixTest, PrefersMoreTokensThenTheLessLossy) {
   auto match = store_->FindLongestPrefix(Query(CountingTokens(200)));
   ASSERT_TRUE(match.ok());
   EXPECT_EQ(match->covered_tokens, 192);
-  EXPECT_EQ(match->entries[0], longer);
+  EXPECT_EQ(match->entries[0].entry, longer);
   const EntryPtr less_lossy = Put(Compacted(Prompt(0, 192), 0.5));
-  EXPECT_EQ(store_->FindLongestPrefix(Query(CountingTokens(200)))->entries[0], less_lossy);
+  EXPECT_EQ(store_->FindLongestPrefix(Query(CountingTokens(200)))->entries[0].entry, less_lossy);
   const EntryPtr full = Put(Prompt(0, 500));
   match = store_->FindLongestPrefix(Query(CountingTokens(200)));
-  EXPECT_EQ(match->entries[0], full);
+  EXPECT_EQ(match->entries[0].entry, full);
   EXPECT_EQ(match->covered_tokens, 192);
 }
 
@@ -115,12 +115,12 @@ TEST_F(StorePrefixTest, FollowsTheAcceptRule) {
   PrefixQuery query = Query(CountingTokens(200));
   query.accept = kAcceptExact;
   auto match = store_->FindLongestPrefix(query);
-  EXPECT_EQ(match->entries[0], exact);
+  EXPECT_EQ(match->entries[0].entry, exact);
   EXPECT_EQ(match->covered_tokens, 128);
   query.accept = AcceptVariant(tenth->identity().variant);
-  EXPECT_EQ(store_->FindLongestPrefix(query)->entries[0], tenth);
+  EXPECT_EQ(store_->FindLongestPrefix(query)->entries[0].entry, tenth);
   query.accept = kAcceptLeastLossy;
-  EXPECT_EQ(store_->FindLongestPrefix(query)->entries[0], fifth);
+  EXPECT_EQ(store_->FindLongestPrefix(query)->entries[0].entry, fifth);
 }
 
 TEST_F(StorePrefixTest, KeepsTenantsModelsAndShardsApart) {
@@ -172,7 +172,9 @@ TEST_F(StorePrefixTest, CountsOnlyWhatAllShardsHave) {
   auto match = store_->FindLongestPrefix(query);
   ASSERT_TRUE(match.ok());
   EXPECT_EQ(match->covered_tokens, 128);
-  EXPECT_EQ(match->entries, (std::vector<EntryPtr>{of_first, of_second}));
+  ASSERT_EQ(match->entries.size(), 2u);
+  EXPECT_EQ(match->entries[0].entry, of_first);
+  EXPECT_EQ(match->entries[1].entry, of_second);
 }
 
 TEST_F(StorePrefixTest, CompactedShardsMustBeOfOneKeyAndVariant) {
@@ -193,7 +195,7 @@ TEST_F(StorePrefixTest, CompactedShardsMustBeOfOneKeyAndVariant) {
   auto match = store_->FindLongestPrefix(query);
   ASSERT_TRUE(match.ok());
   EXPECT_EQ(match->covered_tokens, 128);
-  EXPECT_EQ(match->entries[0]->identity().variant, match->entries[1]->identity().variant);
+  EXPECT_EQ(match->entries[0].entry->identity().variant, match->entries[1].entry->identity().variant);
 }
 
 TEST_F(StorePrefixTest, HoldsWhatItFound) {

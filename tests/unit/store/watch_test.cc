@@ -33,7 +33,7 @@ TEST_F(StoreWatchTest, TellsWhatWasStoredAndWhyItWent) {
   ASSERT_EQ(events.size(), 6u);
   const auto expect = [&](size_t i, const EntryPtr& entry, bool stored, RemovalReason reason) {
     EXPECT_EQ(events[i].entry->header().entry_id, entry->header().entry_id) << i;
-    EXPECT_EQ(events[i].stored, stored) << i;
+    EXPECT_EQ(events[i].kind, stored ? StoreEvent::Kind::kStored : StoreEvent::Kind::kRemoved) << i;
     if (!stored) {
       EXPECT_EQ(events[i].reason, reason) << i;
     }
@@ -89,7 +89,7 @@ TEST_F(StoreWatchTest, ASnapshotContinuesWhereItsSequenceSays) {
   const EntryPtr before = Put(Prompt(0));
   const auto snapshot = store_->Snapshot("tenant", &sequence_);
   ASSERT_EQ(snapshot.size(), 1u);
-  EXPECT_EQ(snapshot[0]->header().entry_id, before->header().entry_id);
+  EXPECT_EQ(snapshot[0].entry->header().entry_id, before->header().entry_id);
   const EntryPtr later = Put(Prompt(1000));
   const auto events = NewEvents();
   ASSERT_EQ(events.size(), 1u);

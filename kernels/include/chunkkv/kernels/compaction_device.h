@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/compactor.h"
+#include "chunkkv/kernels/device_memory.h"
 
 namespace chunkkv {
 
@@ -22,6 +23,9 @@ struct CompactionDevice {
 // where the build has CUDA and the machine such a device, else the CPU.
 // Errors: INVALID_ARGUMENT BAD_DEVICE; UNIMPLEMENTED NO_CUDA in a build without CUDA; UNAVAILABLE NO_CUDA_DEVICE.
 absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice);
+
+// The memory of that GPU. Errors: FAILED_PRECONDITION NO_DEVICE_MEMORY where it is none; UNAVAILABLE NO_CUDA_DEVICE.
+absl::StatusOr<std::unique_ptr<DeviceMemory>> OpenDeviceMemory(const CompactionDevice& device);
 
 }  // namespace chunkkv
 

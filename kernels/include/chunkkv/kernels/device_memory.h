@@ -13,7 +13,10 @@
 
 namespace chunkkv {
 
-// Errors of all: INTERNAL CUDA_ERROR.
+// What slabs are made of: their sizes are multiples of it.
+inline constexpr size_t kSlabGranularityBytes = size_t{2} << 20;
+
+// Errors of all: INTERNAL CUDA_ERROR, after which nothing but giving back is to be expected of the device.
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
@@ -29,6 +32,21 @@ class DeviceMemory {
   // Memory of the host that the device reads and writes, for copies at full speed. Errors: as Allocate.
   virtual absl::StatusOr<void*> AllocatePinned(size_t bytes) = 0;
   virtual void FreePinned(void* memory) = 0;
+
+  // A slab: memory of the device that other processes can be given, aligned to 512 bytes at least, with indeterminate
+  // contents. `bytes` is a multiple of kSlabGranularityBytes. Nothing may be using a slab that is freed.
+  // Errors: as Allocate; UNIMPLEMENTED SLABS where the device has no such memory.
+  virtual absl::StatusOr<void*> AllocateSlab(size_t bytes) = 0;
+  virtual void FreeSlab(void* slab) = 0;
+  // A POSIX file descriptor of the slab's memory, the caller's to close. The memory lives until the slab is freed, the
+  // descriptor is closed, and whoever imported it is done.
+  virtual absl::StatusOr<int> ExportDescriptor(void* slab) = 0;
+
+  // Makes memory that the caller has mapped pinned, for as long as it is registered: the caller's mapping, and what is
+  // in it, outlive the device. No two registrations may overlap. Errors: RESOURCE_EXHAUSTED DEVICE_MEMORY_EXHAUSTED,
+  // UNIMPLEMENTED HOST_REGISTRATION; copies of this memory are as good without it, but slower.
+  virtual absl::Status RegisterHost(void* memory, size_t bytes) = 0;
+  virtual void UnregisterHost(void* memory) = 0;
 
   // A stream for ExecutionContext::stream: what is started on it runs in that order.
   virtual absl::StatusOr<void*> CreateStream() = 0;
