@@ -2,8 +2,8 @@
 
     python nccl_on_cuda.py [--device cuda:0] [--library PATH] [--most-bytes 67108867]
 
-One rank that sends to itself; then two processes on the one GPU, by NCCL_MULTI_RANK_GPU_ENABLE from NCCL 2.30 on, before
-that as two hosts (NCCL_HOSTID), over sockets. Prints a line for each that says which way it ran; the status is 1 where
+One rank that sends to itself; then two processes on the one GPU, by NCCL_MULTI_RANK_GPU_ENABLE from NCCL 2.30 on,
+before that as two hosts (NCCL_HOSTID), over sockets. Prints a line for each that says which way it ran; the status is 1 where
 bytes are wrong or a rank fails, and 77 where torch or NCCL is missing.
 """
 

@@ -25,12 +25,14 @@ struct ChannelTransfer {
   // asked of the device: an operation that waits for its peer occupies its SMs.
   bool peer_is_ready = false;
 
-  // Both run on the issuing thread, without locks, and must be short.
+  // Both run on the issuing thread (of a device that has finished, in the thread that asks), without locks, and must be
+  // short.
+
   // The transfer is this channel's `sequence`th, from 0, and starts now: the peer is to be told. May be empty.
   std::function<void(int64_t sequence)> starting;
-  // Exactly once, also where `starting` never ran. OK: the bytes are there, or gone from here. CANCELLED
-  // TRANSFER_CANCELLED; DEADLINE_EXCEEDED TRANSFER_TIMEOUT, CHANNEL_TIMEOUT; UNAVAILABLE PEER_LOST, CHANNEL_CLOSED;
-  // INTERNAL NCCL_ERROR, CUDA_ERROR, DEVICE_STUCK.
+  // Exactly once, also where `starting` never ran. OK: the bytes have come; of a send, its memory may be used again, and
+  // what the peer has the peer alone knows. Errors: CANCELLED TRANSFER_CANCELLED; DEADLINE_EXCEEDED (TRANSFER_TIMEOUT,
+  // CHANNEL_TIMEOUT); UNAVAILABLE (PEER_LOST, CHANNEL_CLOSED); INTERNAL (NCCL_ERROR, CUDA_ERROR, DEVICE_STUCK).
   std::function<void(const absl::Status& status)> done;
 };
 

@@ -1,7 +1,7 @@
 #include <dlfcn.h>
 
 #include <cstring>
-#include <utility>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
@@ -22,7 +22,8 @@ class LoadedNccl final : public NcclLibrary {
 
   absl::StatusOr<NcclUniqueId> MakeUniqueId() override {
     ncclUniqueId made;
-    CHUNKKV_RETURN_IF_ERROR(StatusOf("ncclGetUniqueId", calls_.get_unique_id(&made)));
+    const ncclResult_t result = calls_.get_unique_id(&made);
+    if (result != ncclSuccess) return NcclError(TextOf("ncclGetUniqueId", result));
     NcclUniqueId id;
     std::memcpy(id.data(), &made, id.size());
     return id;
@@ -72,12 +73,20 @@ class LoadedNccl final : public NcclLibrary {
  private:
   absl::Status StatusOf(const char* what, ncclResult_t result) const {
     if (result == ncclSuccess || result == ncclInProgress) return absl::OkStatus();
+    const bool peer_is_lost = result == ncclRemoteError || result == ncclSystemError;
+    return peer_is_lost ? ErrorStatus(absl::StatusCode::kUnavailable, "PEER_LOST", TextOf(what, result))
+                        : NcclError(TextOf(what, result));
+  }
+
+  std::string TextOf(const char* what, ncclResult_t result) const {
     std::string text = absl::StrCat(what, ": ", calls_.get_error_string(result));
     const char* const last = calls_.get_last_error(nullptr);
     if (last != nullptr && *last != '\0') absl::StrAppend(&text, ": ", last);
-    const bool peer_is_lost = result == ncclRemoteError || result == ncclSystemError;
-    return peer_is_lost ? ErrorStatus(absl::StatusCode::kUnavailable, "PEER_LOST", text)
-                        : ErrorStatus(absl::StatusCode::kInternal, "NCCL_ERROR", text);
+    return text;
+  }
+
+  static absl::Status NcclError(const std::string& text) {
+    return ErrorStatus(absl::StatusCode::kInternal, "NCCL_ERROR", text);
   }
 
   const NcclCalls calls_;

@@ -30,7 +30,8 @@ class NcclLibrary {
   // As ncclGetVersion: 22707 is 2.27.7. Thread-safe.
   virtual int version() const = 0;
 
-  // Thread-safe. NCCL keeps a thread and a listening socket of this process until every rank has come.
+  // Thread-safe. NCCL keeps a thread and a listening socket of this process until every rank has come. Errors: INTERNAL
+  // NCCL_ERROR.
   virtual absl::StatusOr<NcclUniqueId> MakeUniqueId() = 0;
 
   // Begins a communicator, which ends with Destroy or Abort, whatever becomes of it. None where it fails.

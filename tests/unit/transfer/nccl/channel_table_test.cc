@@ -70,8 +70,8 @@ TEST_F(ChannelTableTest, RefusesWhatIsWrong) {
     EXPECT_EQ(Reason(request), "BAD_DEVICE");
   }
   rig_.library.FailNext(FakeNccl::Call::kMakeUniqueId,
-                        ErrorStatus(absl::StatusCode::kUnavailable, "PEER_LOST", "no network"));
-  EXPECT_EQ(Reason(Request()), "PEER_LOST");
+                        ErrorStatus(absl::StatusCode::kInternal, "NCCL_ERROR", "no network"));
+  EXPECT_EQ(Reason(Request()), "NCCL_ERROR");
   EXPECT_EQ(table_.size(), 0);
   EXPECT_TRUE(rig_.library.calls().empty());
 }
