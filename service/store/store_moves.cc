@@ -120,11 +120,7 @@ void EntryStore::Impl::Promote(const Bytes16& entry_id) {
   after.removed.push_back(std::move(entry));
   MutexLock lock(mutex_);
   StoredEntry* const stored = index_.Find(entry_id);
-  // Gone meanwhile, or damaged: this copy goes, without the lock, as the last that was removed.
-  if (stored == nullptr || device_.is_lost() || !host_.Has(entry_id)) {
-    after.removed_blocks.push_back(std::move(copy));
-    return;
-  }
+  if (stored == nullptr || device_.is_lost()) return after.removed_blocks.push_back(std::move(copy));
   device_.Add(*stored, std::move(copy));
   device_.SetPinned(entry_id, pins_.IsPinned(entry_id));
   host_.Recharge(entry_id, stored->body_charge_bytes);
