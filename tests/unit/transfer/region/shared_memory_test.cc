@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
-#include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
@@ -22,80 +20,6 @@ std::shared_ptr<SharedMemory> MapFile(const SharedFile& file, int64_t size_bytes
   auto memory = SharedMemory::Map(FileDescriptor(dup(file.descriptor())), size_bytes);
   EXPECT_TRUE(memory.ok()) << memory.status();
   return memory.ok() ? *memory : nullptr;
-}
-
-std::byte* Address(std::byte* memory, const PeerRows& rows, int64_t row, int32_t head) {
-  memory += rows.offset_bytes + head * rows.head_stride_bytes;
-  if (!rows.IsPaged()) return memory + row * rows.token_stride_bytes;
-  const int64_t slot = rows.first_slot + row;
-  return memory + rows.block_ids[slot / rows.block_tokens] * rows.block_stride_bytes +
-         slot % rows.block_tokens * rows.token_stride_bytes;
-}
-
-// Dense both ways, strided, paged by tokens and by heads; the last ones reach over several guarded slices.
-std::vector<PeerRows> Layouts(int64_t row_count) {
-  std::vector<PeerRows> layouts = {DensePeerRows(3, row_count, 3, 24, false), DensePeerRows(3, row_count, 3, 24, true)};
-  PeerRows strided = DensePeerRows(5, row_count, 3, 24, false);
-  strided.token_stride_bytes = 100;
-  strided.head_stride_bytes = 30;
-  layouts.push_back(strided);
-  PeerRows paged = DensePeerRows(1, row_count, 3, 24, false);
-  paged.block_tokens = 4;
-  paged.first_slot = 3;
-  paged.block_stride_bytes = 4 * 72 + 7;
-  paged.block_ids.resize((row_count + 3 + 3) / 4);
-  std::iota(paged.block_ids.begin(), paged.block_ids.end(), 0);
-  std::shuffle(paged.block_ids.begin(), paged.block_ids.end(), std::mt19937(1));
-  layouts.push_back(paged);
-  paged.token_stride_bytes = 24;
-  paged.head_stride_bytes = 4 * 24;
-  layouts.push_back(paged);
-  return layouts;
-}
-
-TEST(SharedMemoryTest, ReadsAndWritesRowsOfEveryLayout) {
-  for (const int64_t row_count : {int64_t{1}, int64_t{7}, int64_t{16}, int64_t{33}, int64_t{200'000}}) {
-    const int64_t size = row_count * 110 + 4096;
-    SharedFile file(size);
-    const auto memory = MapFile(file, size);
-    for (const PeerRows& rows : Layouts(row_count)) {
-      ASSERT_TRUE(CheckPeerRows(rows, size).ok());
-      std::vector<std::byte> dense(row_count * 72);
-      std::mt19937 random(2);
-      for (std::byte& byte : dense) byte = static_cast<std::byte>(random());
-      ASSERT_TRUE(memory->WriteRows(dense, rows, 0, nullptr).ok());
-      for (const int64_t row : {int64_t{0}, row_count / 2, row_count - 1}) {
-        for (int32_t head = 0; head < 3; ++head) {
-          EXPECT_EQ(std::memcmp(Address(file.bytes().data(), rows, row, head), &dense[row * 72 + head * 24], 24), 0);
-        }
-      }
-      // Back, all of it token-major; then a few rows head-major.
-      std::vector<std::byte> back(dense.size());
-      const RowRun all = {0, row_count};
-      ASSERT_TRUE(memory->ReadRows(rows, {&all, 1}, {back.data(), 3, 24, 72, 24}, nullptr).ok());
-      EXPECT_TRUE(back == dense);
-      if (row_count < 7) continue;
-      const int64_t third = row_count / 3;
-      const std::vector<RowRun> runs = {{0, 1}, {third, third}, {row_count - 1, 1}};
-      const int64_t read = 2 + third;
-      ASSERT_TRUE(memory->ReadRows(rows, runs, {back.data(), 3, 24, 24, read * 24}, nullptr).ok());
-      EXPECT_EQ(std::memcmp(&back[(read + 1) * 24], &dense[third * 72 + 24], 24), 0);
-      EXPECT_EQ(std::memcmp(&back[(3 * read - 1) * 24], &dense[row_count * 72 - 24], 24), 0);
-    }
-  }
-}
-
-TEST(SharedMemoryTest, StopsWhereItIsCancelled) {
-  const int64_t size = int64_t{64} << 20;
-  SharedFile file(size);
-  const auto memory = MapFile(file, size);
-  std::vector<std::byte> bytes(size, std::byte{1});
-  int asked = 0;
-  const Cancelled second = [&] { return ++asked > 1; };
-  EXPECT_EQ(memory->Write(bytes, 0, second).code(), absl::StatusCode::kCancelled);
-  EXPECT_EQ(file.bytes().back(), std::byte{0});
-  asked = 0;
-  EXPECT_EQ(memory->Read(0, absl::MakeSpan(bytes), second).code(), absl::StatusCode::kCancelled);
 }
 
 TEST(SharedMemoryTest, SaysThatAReadOnlyDescriptorIs) {
