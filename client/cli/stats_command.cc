@@ -34,7 +34,11 @@ void PrintStatsJson(const client::ServerStats& stats, const client::Capabilities
                      {"entry_bytes", tier.entry_bytes},
                      {"staging_bytes", tier.staging_bytes},
                      {"entries", tier.entries},
-                     {"evictions", tier.evictions}});
+                     {"evictions", tier.evictions},
+                     {"used_bytes", tier.used_bytes},
+                     {"promotions", tier.promotions},
+                     {"demotions", tier.demotions},
+                     {"failure", tier.failure}});
   }
   PrintJson({{"server_version", capabilities.server_version},
              {"protocol_version", capabilities.protocol_version},
@@ -72,6 +76,7 @@ absl::Status RunStats(const ConnectionOptions& connection, bool json) {
                 CountText(tier.entries).c_str(), BytesText(tier.entry_bytes).c_str(),
                 BytesText(tier.staging_bytes).c_str(), BytesText(tier.budget_bytes).c_str(),
                 CountText(tier.evictions).c_str());
+    if (!tier.failure.empty()) std::printf("          lost: %s\n", tier.failure.c_str());
   }
   std::printf("puts      %s, %s sent, %s stored\ntokens    %s hit, %s missed\nnow       %s puts, %s gets, %s pins\n",
               CountText(stats.puts).c_str(), BytesText(stats.received_bytes).c_str(),

@@ -331,7 +331,8 @@ absl::StatusOr<ServerStats> Client::GetStats(const CallOptions& options) {
   ServerStats stats;
   for (const v1::GetStatsResponse::TierStats& tier : reply.tiers()) {
     stats.tiers.push_back({static_cast<Tier>(tier.tier()), tier.budget_bytes(), tier.entry_bytes(),
-                           tier.staging_bytes(), tier.entries(), tier.evictions()});
+                           tier.staging_bytes(), tier.entries(), tier.evictions(), tier.used_bytes(), tier.promotions(),
+                           tier.demotions(), tier.failure()});
   }
   const v1::GetStatsResponse::TenantStats& tenant = reply.tenant();
   stats.entries = tenant.entries();

@@ -277,7 +277,7 @@ class TrimResult:
 @dataclass(frozen=True)
 class WatchEvent:
     """event: snapshot_begin (forget what was known), snapshot_entry, snapshot_end, stored, removed or moved.
-    removal_reason: deleted, evicted, expired or damaged; empty otherwise."""
+    removal_reason: deleted, evicted, expired, damaged or lost; empty otherwise."""
 
     sequence: int
     event: str
@@ -332,7 +332,7 @@ class RegionInfo:
 class Stats:
     """A server's figures. tiers: name to figures; tenant: the caller's."""
 
-    tiers: dict[str, dict[str, int]]
+    tiers: dict[str, dict[str, int | str]]
     tenant: dict[str, int]
     active_sessions: int
     active_gets: int

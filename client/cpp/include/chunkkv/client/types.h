@@ -298,7 +298,7 @@ struct WatchEvent {
     kRemoved = 5,
     kMoved = 6,
   };
-  enum class Removal : uint8_t { kNone = 0, kDeleted = 1, kEvicted = 2, kExpired = 3, kDamaged = 4 };
+  enum class Removal : uint8_t { kNone = 0, kDeleted = 1, kEvicted = 2, kExpired = 3, kDamaged = 4, kLost = 5 };
   int64_t sequence = 0;
   Kind kind = Kind::kUnknown;
   std::optional<EntryInfo> entry;
@@ -362,6 +362,10 @@ struct ServerStats {
     int64_t staging_bytes = 0;
     int64_t entries = 0;
     int64_t evictions = 0;
+    int64_t used_bytes = 0;  // entries, staging, and what the tier holds for more of them
+    int64_t promotions = 0;
+    int64_t demotions = 0;
+    std::string failure;  // why the tier was lost; empty: it was not
   };
   std::vector<TierUse> tiers;
   int64_t entries = 0;  // the caller's own, as all below down to stored_bytes
