@@ -29,7 +29,6 @@ steps() {  # calls "$@" NAME SECONDS KIND COMMAND... for each step
   "$@" conformance 70 test $gpu_test '--gtest_filter=-Simt*:Large*'
   "$@" large 45 test $gpu_test '--gtest_filter=Large*'
   "$@" workers 18 program "$python" tests/gpu/kernels_on_cuda.py
-  "$@" nccl 60 program "$python" tests/gpu/nccl_on_cuda.py
   "$@" limits 30 lines "$python" $benchmark/limits.py
   local bench
   for bench in G1 G2 G3 G4 P1; do
