@@ -93,10 +93,11 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
 
   // --- Parts in regions, session_regions.cc; reading on the strand ---
   absl::StatusOr<bool> TakeRegionPartLocked(int32_t stream, const PartHeader& header, RegionAccess access,
-                                            const RegionSlice& slice, std::function<void()>& resume)
+                                            const RegionSlice& slice, BudgetShare share, std::function<void()>& resume)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<RegionRows> BindToRegion(const PlacedPart& part, RegionAccess access, const RegionSlice& slice)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `share`: of the budget, for the slice's block ids.
+  absl::StatusOr<RegionRows> BindToRegion(const PlacedPart& part, RegionAccess access, const RegionSlice& slice,
+                                          BudgetShare share) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether a part's rows may stay where they are until their group is selected.
   bool WaitsInRegion(const PlacedPart& part) const;
   void ReadRegionPart(const RegionRows& rows);

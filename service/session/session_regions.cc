@@ -35,11 +35,17 @@ absl::Status OfPart(const absl::Status& status, const PlacedPart& part) {
 
 absl::StatusOr<bool> SessionCore::TakeRegionPart(int32_t stream, const PartHeader& header, RegionAccess access,
                                                  const RegionSlice& slice, std::function<void()> resume) {
-  absl::StatusOr<bool> taken;
-  {
+  // Without the lock, since entries may have to make room.
+  const size_t block_count = slice.pages ? slice.pages->block_ids.size() : 0;
+  absl::StatusOr<BudgetShare> share =
+      store_.Reserve(static_cast<int64_t>(sizeof(RegionSource) + block_count * sizeof(int32_t)));
+  absl::StatusOr<bool> taken = false;
+  if (!share.ok()) {
+    taken = share.status();
+  } else {
     MutexLock lock(mutex_);
     if (end_.has_value()) return end_->ok() ? InvalidArgument("AFTER_COMMIT", "nothing may follow the commit") : *end_;
-    taken = TakeRegionPartLocked(stream, header, std::move(access), slice, resume);
+    taken = TakeRegionPartLocked(stream, header, std::move(access), slice, *std::move(share), resume);
   }
   if (!taken.ok()) End(taken.status());
   callbacks_.Deliver();
@@ -47,7 +53,8 @@ absl::StatusOr<bool> SessionCore::TakeRegionPart(int32_t stream, const PartHeade
 }
 
 absl::StatusOr<bool> SessionCore::TakeRegionPartLocked(int32_t stream, const PartHeader& header, RegionAccess access,
-                                                       const RegionSlice& slice, std::function<void()>& resume) {
+                                                       const RegionSlice& slice, BudgetShare share,
+                                                       std::function<void()>& resume) {
   if (!arrivals_.IsOpen(stream)) return FailedPrecondition("STREAM_CLOSED", "a part came on a closed stream");
   if (stream == committing_stream_ || committing_) {
     return InvalidArgument("AFTER_COMMIT", "nothing may follow the commit");
@@ -59,7 +66,7 @@ absl::StatusOr<bool> SessionCore::TakeRegionPartLocked(int32_t stream, const Par
   }
   const PlacedPart& part = decision.part;
   if (part.kind == PlacedPart::Kind::kNamed && body_ == nullptr) return TensorsAfterSelection(part.layer);
-  absl::StatusOr<RegionRows> rows = BindToRegion(part, std::move(access), slice);
+  absl::StatusOr<RegionRows> rows = BindToRegion(part, std::move(access), slice, std::move(share));
   if (!rows.ok()) return OfPart(rows.status(), part);
   received_bytes_ += rows->source->part.size_bytes();
   if (part.kind == PlacedPart::Kind::kRows && put_.row_place != RowPlace::kBody && request_.content_digest) {
@@ -83,23 +90,17 @@ absl::StatusOr<bool> SessionCore::TakeRegionPartLocked(int32_t stream, const Par
 }
 
 absl::StatusOr<RegionRows> SessionCore::BindToRegion(const PlacedPart& part, RegionAccess access,
-                                                     const RegionSlice& slice) {
+                                                     const RegionSlice& slice, BudgetShare share) {
   RegionRows rows;
   rows.part = part;
   std::optional<RegionPart> bound;
-  int64_t held_bytes = sizeof(RegionSource);
   if (part.kind == PlacedPart::Kind::kRows) {
     const LayerPlan& layer = put_.layers[part.layer];
     const TensorSpec& spec = layer.tensors[part.tensor];
     const RowShape shape = {part.end - part.begin, spec.head_count, HeadBytes(spec), layer.head_major_parts};
     CHUNKKV_ASSIGN_OR_RETURN(bound, RegionPart::OfRows(std::move(access), slice, shape));
-    held_bytes += bound->block_count() * static_cast<int64_t>(sizeof(int32_t));
   } else {
     CHUNKKV_ASSIGN_OR_RETURN(bound, RegionPart::OfBytes(std::move(access), slice, part.end - part.begin));
-  }
-  BudgetShare share;
-  if (!store_.TryReserve(held_bytes, &share)) {
-    return ErrorStatus(absl::StatusCode::kResourceExhausted, "BUDGET", "no memory for the part's block ids");
   }
   rows.source = std::make_shared<RegionSource>(RegionSource{*std::move(bound), std::move(share)});
   return rows;

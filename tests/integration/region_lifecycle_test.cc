@@ -80,6 +80,22 @@ TEST(RegionLifecycleTest, SaysOfEveryPartThatItIsConsumedOnce) {
   server.ExpectAtRest();
 }
 
+// A cache is full most of the time: what a put holds beside its reservation makes room as everything else does.
+TEST(RegionLifecycleTest, PutsIntoAFullStore) {
+  ServerOptions options = SmallServer();
+  options.store.host_budget_bytes = 1 << 20;
+  TestServer server(options);
+  const auto carrier = MakeRegionCarrier(server, /*paged=*/true);
+  for (uint8_t number = 0; number < 40; ++number) {
+    PutRequest request = FullRequest();
+    request.key.fill(number);
+    const PutResult put = PutAll(server.channel(), request, MakePrompt(request), 7, {}, carrier.get());
+    ASSERT_TRUE(put.end.ok()) << static_cast<int>(number) << " " << put.end;
+  }
+  EXPECT_GT(server.store().Stats().evictions, 0);
+  server.ExpectAtRest();
+}
+
 TEST(RegionLifecycleTest, ListsTheTenantsRegionsUntilTheyAreUnregistered) {
   TestServer server;
   LocalClient client(server.server_options().local_socket.path);

@@ -55,7 +55,6 @@ class RegionPart {
   static absl::StatusOr<RegionPart> OfBytes(RegionAccess access, const RegionSlice& slice, int64_t size_bytes);
 
   int64_t size_bytes() const { return size_bytes_; }
-  int64_t block_count() const { return static_cast<int64_t>(rows_.block_ids.size()); }
   absl::Status ReadBytes(absl::Span<std::byte> to, const Cancelled& cancelled) const;
   absl::Status ReadRows(absl::Span<const RowRun> runs, const RowTarget& to, const Cancelled& cancelled) const;
   absl::Status WriteBytes(absl::Span<const std::byte> from, const Cancelled& cancelled) const;
