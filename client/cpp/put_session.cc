@@ -302,7 +302,7 @@ class PutSession::Impl {
   // Rows [part.begin, part.end) out of `bytes`, [heads, end - begin, size], as a part [heads, rows, size].
   absl::Status WriteHeadMajor(const v1::Part& part, const TensorSpec& spec, int64_t begin, int64_t end,
                               absl::Span<const std::byte> bytes) {
-    const int64_t head_row_bytes = spec.row_bytes / spec.head_count;
+    const int64_t head_row_bytes = spec.head_bytes();
     const int64_t rows = part.end() - part.begin();
     const std::shared_ptr<std::byte[]> copy = std::make_unique_for_overwrite<std::byte[]>(rows * spec.row_bytes);
     for (int32_t head = 0; head < spec.head_count; ++head) {

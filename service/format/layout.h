@@ -85,6 +85,7 @@ struct TensorSpec {
   int64_t row_bytes = 0;   // per-token tensors: head_count * head_size * dtype size
   int64_t size_bytes = 0;  // VERBATIM tensors
   bool is_per_token() const { return kind != TensorKind::kNamed; }
+  int64_t head_bytes() const { return int64_t{head_size} * static_cast<int64_t>(DTypeSize(dtype)); }  // of one token
 };
 
 // Name of a tensor in a record, a prompt file and an error: "layers.<layer>.<name>".

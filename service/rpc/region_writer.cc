@@ -53,8 +53,7 @@ absl::StatusOr<RegionPart> PlaceOf(RegionAccess access, RegionSlice slice, const
   }
   slice.length_bytes = size_bytes;
   if (!spec.is_per_token()) return RegionPart::OfBytes(std::move(access), slice, size_bytes);
-  return RegionPart::OfRows(std::move(access), slice,
-                            {row_count, spec.head_count, spec.row_bytes / spec.head_count, false});
+  return RegionPart::OfRows(std::move(access), slice, {row_count, spec.head_count, spec.head_bytes(), false});
 }
 
 }  // namespace

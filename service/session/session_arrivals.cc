@@ -11,14 +11,14 @@
 namespace chunkkv {
 namespace {
 
-absl::Status AfterCommit() { return InvalidArgument("AFTER_COMMIT", "nothing may follow the commit"); }
-
 bool IsScoreInput(PartTensor tensor) {
   return tensor == PartTensor::kQueries || tensor == PartTensor::kLse || tensor == PartTensor::kAttention ||
          tensor == PartTensor::kTokenScores;
 }
 
 }  // namespace
+
+absl::Status SessionCore::AfterCommit() { return InvalidArgument("AFTER_COMMIT", "nothing may follow the commit"); }
 
 absl::Status SessionCore::TensorsAfterSelection(int32_t layer) {
   return FailedPrecondition("NOT_SELECTED",
@@ -67,30 +67,37 @@ absl::StatusOr<PutSession::Placement> SessionCore::PlacePart(int32_t stream, con
 
 absl::StatusOr<PutSession::Placement> SessionCore::PlaceLocked(int32_t stream, const PartHeader& header,
                                                                std::function<void()>& resume) {
-  if (!arrivals_.IsOpen(stream)) return FailedPrecondition("STREAM_CLOSED", "a part came on a closed stream");
-  if (stream == committing_stream_ || committing_) return AfterCommit();
   PutSession::Placement placement;
-  if (MustWaitForSink(header)) {
-    waiting_.emplace_back(stream, std::move(resume));
-    placement.later = true;
-    return placement;
-  }
-  CHUNKKV_ASSIGN_OR_RETURN(const PartArrivals::Decision decision, arrivals_.Place(stream, header));
-  if (decision.later) {
-    waiting_.emplace_back(stream, std::move(resume));
-    placement.later = true;
-    return placement;
-  }
+  CHUNKKV_ASSIGN_OR_RETURN(const std::optional<PlacedPart> part, Admit(stream, header, resume));
+  placement.later = !part.has_value();
+  if (placement.later) return placement;
   Ticket ticket;
-  ticket.part = decision.part;
+  ticket.part = *part;
   ticket.payload_bytes = header.payload_bytes;
-  CHUNKKV_RETURN_IF_ERROR(AddPieces(decision.part, ticket, placement.pieces));
+  CHUNKKV_RETURN_IF_ERROR(AddPieces(*part, ticket, placement.pieces));
   placement.ticket = ++last_ticket_;
   tickets_.emplace(placement.ticket, std::move(ticket));
   return placement;
 }
 
+absl::StatusOr<std::optional<PlacedPart>> SessionCore::Admit(int32_t stream, const PartHeader& header,
+                                                             std::function<void()>& resume) {
+  if (!arrivals_.IsOpen(stream)) return FailedPrecondition("STREAM_CLOSED", "a part came on a closed stream");
+  if (stream == committing_stream_ || committing_) return AfterCommit();
+  bool later = MustWaitForSink(header);
+  std::optional<PlacedPart> part;
+  if (!later) {
+    CHUNKKV_ASSIGN_OR_RETURN(const PartArrivals::Decision decision, arrivals_.Place(stream, header));
+    later = decision.later;
+    part = decision.part;
+  }
+  if (!later) return part;
+  waiting_.emplace_back(stream, std::move(resume));
+  return std::optional<PlacedPart>();
+}
+
 bool SessionCore::MustWaitForSink(const PartHeader& header) const {
+  if (header.in_region) return false;  // nothing of it is received
   if (staging_.sink_count == 0 || sinks_in_use_ < staging_.sink_count) return false;
   if (header.tensor == PartTensor::kNamed) return false;
   return IsScoreInput(header.tensor) || put_.row_place == RowPlace::kKeptInBody;
@@ -139,29 +146,34 @@ absl::Status SessionCore::AddRowPieces(const PlacedPart& part, Ticket& ticket, P
 }
 
 absl::Status SessionCore::AddPieces(const PlacedPart& part, Ticket& ticket, Pieces& pieces) {
-  const auto size = static_cast<size_t>(part.end - part.begin);
   switch (part.kind) {
     case PlacedPart::Kind::kRows:
       return AddRowPieces(part, ticket, pieces);
     case PlacedPart::Kind::kNamed:
-      if (body_ == nullptr) return TensorsAfterSelection(part.layer);
-      ticket.memory = body_->buffer();
-      pieces.push_back({body_->Address(body_->slot(part.layer, part.tensor)) + part.begin, size});
-      return absl::OkStatus();
     case PlacedPart::Kind::kScores: {
-      ScoreInputs& scores = *scores_[put_.layers[part.layer].attention_layer];
-      CHUNKKV_RETURN_IF_ERROR(scores.Allocate(part.part, memory_));
-      ticket.memory = scores.BufferOf(part.part);
-      pieces.push_back({scores.Address(part.part) + part.begin, size});
+      CHUNKKV_ASSIGN_OR_RETURN(BytesPlace place, PlaceBytes(part));
+      ticket.memory = std::move(place.memory);
+      pieces.push_back(place.bytes);
       return absl::OkStatus();
     }
     case PlacedPart::Kind::kDropped: {
       CHUNKKV_ASSIGN_OR_RETURN(const absl::Span<std::byte> sink, TakeSink(ticket));
-      pieces.push_back(sink.subspan(0, size));
+      pieces.push_back(sink.subspan(0, part.end - part.begin));
       return absl::OkStatus();
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<SessionCore::BytesPlace> SessionCore::PlaceBytes(const PlacedPart& part) {
+  const auto size = static_cast<size_t>(part.end - part.begin);
+  if (part.kind == PlacedPart::Kind::kNamed) {
+    if (body_ == nullptr) return TensorsAfterSelection(part.layer);
+    return BytesPlace{body_->buffer(), {body_->Address(body_->slot(part.layer, part.tensor)) + part.begin, size}};
+  }
+  ScoreInputs& scores = *scores_[put_.layers[part.layer].attention_layer];
+  CHUNKKV_RETURN_IF_ERROR(scores.Allocate(part.part, memory_));
+  return BytesPlace{scores.BufferOf(part.part), {scores.Address(part.part) + part.begin, size}};
 }
 
 absl::Status SessionCore::FinishPart(uint64_t ticket_id, bool checksum_matches) {
@@ -185,9 +197,7 @@ absl::Status SessionCore::FinishPart(uint64_t ticket_id, bool checksum_matches) 
     const PlacedPart& part = ticket.part;
     if (checksum_matches) {
       received_bytes_ += ticket.payload_bytes;
-      arrivals_.Finish(part);
-      AfterArrival(part.layer);
-      failure = TryCommit();
+      failure = Arrived(part);
     } else {
       PartHeader header;
       header.layer = part.layer;
@@ -243,7 +253,9 @@ absl::Status SessionCore::SetPositionsLocked(int32_t group, absl::Span<const int
   return absl::OkStatus();
 }
 
-void SessionCore::AfterArrival(int32_t layer) {
+absl::Status SessionCore::Arrived(const PlacedPart& part) {
+  const int32_t layer = part.layer;
+  arrivals_.Finish(part);
   const LayerPlan& planned = put_.layers[layer];
   if (planned.is_scored && !score_posted_[layer] && arrivals_.CanScore(layer)) {
     score_posted_[layer] = true;
@@ -253,6 +265,7 @@ void SessionCore::AfterArrival(int32_t layer) {
     receive_posted_[layer] = true;
     Post(&SessionCore::ReceiveLayer, layer);
   }
+  return TryCommit();
 }
 
 void SessionCore::Wake() {

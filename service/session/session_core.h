@@ -72,8 +72,17 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   absl::StatusOr<PutSession::Placement> PlaceLocked(int32_t stream, const PartHeader& header,
                                                     std::function<void()>& resume)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Where the part belongs, once it may come from that stream; empty: `resume` is called when it may be tried again.
+  absl::StatusOr<std::optional<PlacedPart>> Admit(int32_t stream, const PartHeader& header,
+                                                  std::function<void()>& resume) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MustWaitForSink(const PartHeader& header) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AddPieces(const PlacedPart& part, Ticket& ticket, Pieces& pieces) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Memory for a part of bytes, kNamed or kScores, and what keeps it.
+  struct BytesPlace {
+    std::shared_ptr<Buffer> memory;
+    absl::Span<std::byte> bytes;
+  };
+  absl::StatusOr<BytesPlace> PlaceBytes(const PlacedPart& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AddRowPieces(const PlacedPart& part, Ticket& ticket, Pieces& pieces)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The layer's rows that wait for their selection, made when the first ones arrive.
@@ -81,9 +90,10 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   absl::StatusOr<absl::Span<std::byte>> TakeSink(Ticket& ticket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetPositionsLocked(int32_t group, absl::Span<const int32_t> positions)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static absl::Status AfterCommit();
   static absl::Status TensorsAfterSelection(int32_t layer);
-  // Posts what `layer` is now ready for.
-  void AfterArrival(int32_t layer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // All of the part is there, or needed no more: posts what its layer is now ready for. Errors: as TryCommit.
+  absl::Status Arrived(const PlacedPart& part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Commits if that was asked for and nothing is outstanding; else why it never can.
   absl::Status TryCommit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Lets go of memory on the executor, in its turn before all others': unmapping takes time that callers do not have.

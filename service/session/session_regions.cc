@@ -21,8 +21,6 @@ RowTarget RowsFrom(RowTarget target, int64_t first) {
   return target;
 }
 
-int64_t HeadBytes(const TensorSpec& spec) { return spec.row_bytes / spec.head_count; }
-
 absl::Status OfPart(const absl::Status& status, const PlacedPart& part) {
   PartHeader header;
   header.layer = part.layer;
@@ -44,7 +42,7 @@ absl::StatusOr<bool> SessionCore::TakeRegionPart(int32_t stream, const PartHeade
     taken = share.status();
   } else {
     MutexLock lock(mutex_);
-    if (end_.has_value()) return end_->ok() ? InvalidArgument("AFTER_COMMIT", "nothing may follow the commit") : *end_;
+    if (end_.has_value()) return end_->ok() ? AfterCommit() : *end_;
     taken = TakeRegionPartLocked(stream, header, std::move(access), slice, *std::move(share), resume);
   }
   if (!taken.ok()) End(taken.status());
@@ -55,16 +53,9 @@ absl::StatusOr<bool> SessionCore::TakeRegionPart(int32_t stream, const PartHeade
 absl::StatusOr<bool> SessionCore::TakeRegionPartLocked(int32_t stream, const PartHeader& header, RegionAccess access,
                                                        const RegionSlice& slice, BudgetShare share,
                                                        std::function<void()>& resume) {
-  if (!arrivals_.IsOpen(stream)) return FailedPrecondition("STREAM_CLOSED", "a part came on a closed stream");
-  if (stream == committing_stream_ || committing_) {
-    return InvalidArgument("AFTER_COMMIT", "nothing may follow the commit");
-  }
-  CHUNKKV_ASSIGN_OR_RETURN(const PartArrivals::Decision decision, arrivals_.Place(stream, header));
-  if (decision.later) {
-    waiting_.emplace_back(stream, std::move(resume));
-    return false;
-  }
-  const PlacedPart& part = decision.part;
+  CHUNKKV_ASSIGN_OR_RETURN(const std::optional<PlacedPart> admitted, Admit(stream, header, resume));
+  if (!admitted.has_value()) return false;
+  const PlacedPart& part = *admitted;
   if (part.kind == PlacedPart::Kind::kNamed && body_ == nullptr) return TensorsAfterSelection(part.layer);
   absl::StatusOr<RegionRows> rows = BindToRegion(part, std::move(access), slice, std::move(share));
   if (!rows.ok()) return OfPart(rows.status(), part);
@@ -83,9 +74,7 @@ absl::StatusOr<bool> SessionCore::TakeRegionPartLocked(int32_t stream, const Par
     });
     return true;
   }
-  arrivals_.Finish(part);
-  AfterArrival(part.layer);
-  CHUNKKV_RETURN_IF_ERROR(TryCommit());
+  CHUNKKV_RETURN_IF_ERROR(Arrived(part));
   return true;
 }
 
@@ -97,7 +86,7 @@ absl::StatusOr<RegionRows> SessionCore::BindToRegion(const PlacedPart& part, Reg
   if (part.kind == PlacedPart::Kind::kRows) {
     const LayerPlan& layer = put_.layers[part.layer];
     const TensorSpec& spec = layer.tensors[part.tensor];
-    const RowShape shape = {part.end - part.begin, spec.head_count, HeadBytes(spec), layer.head_major_parts};
+    const RowShape shape = {part.end - part.begin, spec.head_count, spec.head_bytes(), layer.head_major_parts};
     CHUNKKV_ASSIGN_OR_RETURN(bound, RegionPart::OfRows(std::move(access), slice, shape));
   } else {
     CHUNKKV_ASSIGN_OR_RETURN(bound, RegionPart::OfBytes(std::move(access), slice, part.end - part.begin));
@@ -123,9 +112,7 @@ void SessionCore::ReadRegionPart(const RegionRows& rows) {
     if (end_.has_value()) return;
     --region_reads_;
     Consume(rows.part);
-    arrivals_.Finish(rows.part);
-    AfterArrival(rows.part.layer);
-    failure = TryCommit();
+    failure = Arrived(rows.part);
   }
   if (!failure.ok()) End(failure);
   callbacks_.Deliver();
@@ -133,9 +120,7 @@ void SessionCore::ReadRegionPart(const RegionRows& rows) {
 
 absl::Status SessionCore::ReadInto(const PlacedPart& part, const RegionPart& source) {
   const LayerPlan& layer = put_.layers[part.layer];
-  const auto size = static_cast<size_t>(part.end - part.begin);
-  std::shared_ptr<void> memory;  // keeps what is being written
-  absl::Span<std::byte> bytes;
+  BytesPlace place;
   std::shared_ptr<EntryBody> body;
   std::shared_ptr<LayerStage> stage;
   PositionsPtr positions;
@@ -143,21 +128,15 @@ absl::Status SessionCore::ReadInto(const PlacedPart& part, const RegionPart& sou
     MutexLock lock(mutex_);
     if (end_.has_value()) return *end_;
     body = body_;
-    if (part.kind == PlacedPart::Kind::kNamed) {
-      bytes = {body->Address(body->slot(part.layer, part.tensor)) + part.begin, size};
-    } else if (part.kind == PlacedPart::Kind::kScores) {
-      ScoreInputs& scores = *scores_[layer.attention_layer];
-      CHUNKKV_RETURN_IF_ERROR(scores.Allocate(part.part, memory_));
-      memory = scores.BufferOf(part.part);
-      bytes = {scores.Address(part.part) + part.begin, size};
+    if (part.kind != PlacedPart::Kind::kRows) {
+      CHUNKKV_ASSIGN_OR_RETURN(place, PlaceBytes(part));
     } else if (put_.row_place == RowPlace::kStaged) {
       CHUNKKV_ASSIGN_OR_RETURN(stage, StageOf(layer));
-      memory = stage->buffer();
     } else if (put_.row_place == RowPlace::kKeptInBody) {
       positions = positions_[layer.group];
     }
   }
-  if (part.kind != PlacedPart::Kind::kRows) return source.ReadBytes(bytes, runner_.cancelled());
+  if (part.kind != PlacedPart::Kind::kRows) return source.ReadBytes(place.bytes, runner_.cancelled());
   if (positions != nullptr) return ReadKept(part, source, *positions, *body);
   const RowTarget target = stage != nullptr ? stage->Target(part.tensor) : body->Target(part.layer, part.tensor);
   const RowRun all = {0, part.end - part.begin};

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "chunkkv/kernels/dtype.h"
-
 namespace chunkkv {
 namespace {
 
@@ -15,10 +13,6 @@ void Append(std::byte* data, int64_t size_bytes, Pieces& pieces) {
   } else {
     pieces.push_back({data, size});
   }
-}
-
-int64_t HeadBytes(const TensorSpec& spec) {
-  return int64_t{spec.head_size} * static_cast<int64_t>(DTypeSize(spec.dtype));
 }
 
 // Calls place(token, head, count): `count` heads from `head` on of one token, in the order of the part's bytes.
@@ -46,12 +40,12 @@ void AppendRow(const RowTarget& target, int64_t row, int32_t head, int32_t count
 }  // namespace
 
 RowTarget TokenMajorTarget(std::byte* data, const TensorSpec& spec) {
-  const int64_t head_bytes = HeadBytes(spec);
+  const int64_t head_bytes = spec.head_bytes();
   return {data, spec.head_count, head_bytes, spec.head_count * head_bytes, head_bytes};
 }
 
 RowTarget HeadMajorTarget(std::byte* data, const TensorSpec& spec, int64_t token_count) {
-  const int64_t head_bytes = HeadBytes(spec);
+  const int64_t head_bytes = spec.head_bytes();
   return {data, spec.head_count, head_bytes, head_bytes, token_count * head_bytes};
 }
 
