@@ -11,6 +11,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/get_client.h"
 #include "tests/support/local_client.h"
@@ -114,19 +115,23 @@ class RegionFuzzTest : public testing::TestWithParam<int> {
     if (request.spec.policy == Policy::kStreamingLlm) request.spec.max_tokens = 40;
     request.score_source = ScoreSource::kNone;
     request.key.fill(static_cast<uint8_t>(1 + Pick(250)));
+    // All of them before any is sent: how far a put comes must not move what is drawn after it.
+    std::vector<v1::PutCacheRequest> parts;
+    for (int32_t layer = 0; layer < 3; ++layer) {
+      for (size_t tensor = 0; tensor < 2; ++tensor) {
+        const TensorSpec spec = LayerTensors(request.layout, layer)[tensor];
+        v1::PutCacheRequest& part = parts.emplace_back(InlinePart(RowsPart(request, layer, tensor, 0, 96), {}));
+        *part.mutable_part()->mutable_payload()->mutable_region() =
+            AnySlice(96, spec.head_count, spec.row_bytes / spec.head_count);
+      }
+    }
     v1::Begin begin = BeginOf(request);
     begin.set_transfer_id("put " + std::to_string(++last_transfer_));
     PutClient client(server_.channel());
     const auto begun = client.Begin(begin);
     if (!begun || begun->has_already_stored()) return false;
-    for (int32_t layer = 0; layer < 3; ++layer) {
-      for (size_t tensor = 0; tensor < 2; ++tensor) {
-        const TensorSpec spec = LayerTensors(request.layout, layer)[tensor];
-        v1::PutCacheRequest message = InlinePart(RowsPart(request, layer, tensor, 0, 96), {});
-        *message.mutable_part()->mutable_payload()->mutable_region() =
-            AnySlice(96, spec.head_count, spec.row_bytes / spec.head_count);
-        if (!client.Send(message)) break;
-      }
+    for (const v1::PutCacheRequest& part : parts) {
+      if (!client.Send(part)) break;
     }
     client.SendCommit();
     return client.Finish().ok();
