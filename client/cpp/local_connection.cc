@@ -1,10 +1,10 @@
 #include "client/cpp/local_connection.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
@@ -16,20 +16,13 @@ absl::Status Broken(const std::string& what) {
   return ErrorStatus(absl::StatusCode::kUnavailable, "LOCAL_SOCKET", "the server's local socket: " + what);
 }
 
-std::string ReasonOf(const LocalMessage& message) {
-  const auto* const text = reinterpret_cast<const char*>(message.token.data());
-  return std::string(text, strnlen(text, message.token.size()));
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<LocalConnection>> LocalConnection::Connect(const std::string& path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return Broken("its path is too long");
-  std::memcpy(address.sun_path, path.data(), path.size());
+  const std::optional<sockaddr_un> address = LocalAddress(path);
+  if (!address) return Broken("its path is none");
   FileDescriptor connection(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (connect(connection.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
     return Broken(path + ": " + std::strerror(errno));
   }
   return std::shared_ptr<LocalConnection>(new LocalConnection(std::move(connection)));
@@ -48,7 +41,7 @@ absl::StatusOr<ReceivedLocalMessage> LocalConnection::Ask(LocalMessage::Kind kin
   }
   if (!answer.message) return Broken("the connection has ended");
   if (answer.message->kind == LocalMessage::kError) {
-    return FailedPrecondition(ReasonOf(*answer.message), "refused on the server's local socket");
+    return FailedPrecondition(LocalErrorReason(*answer.message), "refused on the server's local socket");
   }
   return answer;
 }

@@ -42,6 +42,19 @@ LocalMessage LocalError(std::string_view reason) {
   return message;
 }
 
+std::string LocalErrorReason(const LocalMessage& message) {
+  const auto* const text = reinterpret_cast<const char*>(message.token.data());
+  return std::string(text, strnlen(text, message.token.size()));
+}
+
+std::optional<sockaddr_un> LocalAddress(std::string_view path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path || path.find('\0') != path.npos) return std::nullopt;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
 bool SendLocalMessage(int connection, const LocalMessage& message, int descriptor, std::string_view body) {
   iovec bytes[] = {{const_cast<LocalMessage*>(&message), sizeof message},
                    {const_cast<char*>(body.data()), body.size()}};

@@ -3,6 +3,8 @@
 #ifndef CHUNKKV_SERVICE_FORMAT_LOCAL_MESSAGE_H_
 #define CHUNKKV_SERVICE_FORMAT_LOCAL_MESSAGE_H_
 
+#include <sys/un.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +33,11 @@ struct LocalMessage {
 static_assert(sizeof(LocalMessage) == 40);
 
 LocalMessage LocalError(std::string_view reason);
+// Of a kError.
+std::string LocalErrorReason(const LocalMessage& message);
+
+// Of the socket at `path`; empty where no socket can be there: no path at all, too long a one, or with a NUL in it.
+std::optional<sockaddr_un> LocalAddress(std::string_view path);
 
 // False where it cannot be sent now, or ever. `descriptor` -1: none. Nothing is closed.
 bool SendLocalMessage(int connection, const LocalMessage& message, int descriptor, std::string_view body = {});

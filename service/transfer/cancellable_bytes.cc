@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "chunkkv/kernels/status.h"
 #include "service/format/digest.h"
 
 namespace chunkkv {
@@ -19,6 +20,11 @@ void ForEachSlice(absl::Span<const std::byte> bytes, const Cancelled& cancelled,
 }
 
 }  // namespace
+
+absl::Status CheckWanted(const Cancelled& cancelled) {
+  if (!cancelled || !cancelled()) return absl::OkStatus();
+  return ErrorStatus(absl::StatusCode::kCancelled, "CANCELLED", "nobody wants it any more");
+}
 
 Bytes16 DigestBytes(absl::Span<const std::byte> bytes, const Cancelled& cancelled) {
   TensorDigester digester;

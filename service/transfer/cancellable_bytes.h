@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "service/format/bytes.h"
 
@@ -12,6 +13,9 @@ namespace chunkkv {
 
 // Looked at every few milliseconds, where set. Once true it must stay true.
 using Cancelled = std::function<bool()>;
+
+// Errors: CANCELLED, where `cancelled` is set and says so.
+absl::Status CheckWanted(const Cancelled& cancelled);
 
 // As DigestTensor; the result of a cancelled digest means nothing.
 Bytes16 DigestBytes(absl::Span<const std::byte> bytes, const Cancelled& cancelled);

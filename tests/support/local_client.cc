@@ -3,10 +3,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <optional>
 
 #include "service/base/check.h"
@@ -33,11 +31,9 @@ void SharedFile::PunchHole(int64_t offset, int64_t size_bytes) {
 }
 
 LocalClient::LocalClient(const std::string& path) : connection_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  CHUNKKV_CHECK(path.size() < sizeof address.sun_path);
-  std::memcpy(address.sun_path, path.data(), path.size());
-  if (connect(connection_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) Close();
+  const std::optional<sockaddr_un> address = LocalAddress(path);
+  CHUNKKV_CHECK(address.has_value());
+  if (connect(connection_.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) Close();
 }
 
 ReceivedLocalMessage LocalClient::Ask(uint32_t kind, const Bytes32& token, int descriptor) {
@@ -68,9 +64,7 @@ void LocalClient::Release(const std::string& token) {
 
 std::string LocalClient::ReasonOf(const ReceivedLocalMessage& answer) {
   if (!answer.message) return "closed";
-  if (answer.message->kind != LocalMessage::kError) return "";
-  const auto* const text = reinterpret_cast<const char*>(answer.message->token.data());
-  return std::string(text, strnlen(text, answer.message->token.size()));
+  return answer.message->kind == LocalMessage::kError ? LocalErrorReason(*answer.message) : "";
 }
 
 std::string RegisterFile(LocalClient& client, v1::KvCacheService::Stub& stub, const SharedFile& file,

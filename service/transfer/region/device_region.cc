@@ -10,11 +10,6 @@
 namespace chunkkv {
 namespace {
 
-absl::Status CheckWanted(const Cancelled& cancelled) {
-  if (!cancelled || !cancelled()) return absl::OkStatus();
-  return ErrorStatus(absl::StatusCode::kCancelled, "CANCELLED", "nobody wants it any more");
-}
-
 absl::StatusOr<int64_t> PieceRows(const PeerRows& rows) {
   if (const int64_t count = DeviceLane::PieceRows(rows); count > 0) return count;
   return Unimplemented("ROW_TOO_LARGE", "region: a row is larger than the memory that rows pass through");
@@ -22,22 +17,21 @@ absl::StatusOr<int64_t> PieceRows(const PeerRows& rows) {
 
 }  // namespace
 
-absl::Status DeviceRegion::Read(int64_t offset, absl::Span<std::byte> to, const Cancelled& cancelled) const {
-  for (size_t at = 0; at < to.size(); at += DeviceLane::kBytes) {
+absl::Status DeviceRegion::Copy(const std::byte* from, std::byte* to, size_t size, const Cancelled& cancelled) const {
+  for (size_t at = 0; at < size; at += DeviceLane::kBytes) {
     CHUNKKV_RETURN_IF_ERROR(CheckWanted(cancelled));
-    const absl::Span<std::byte> piece = to.subspan(at, DeviceLane::kBytes);
-    CHUNKKV_RETURN_IF_ERROR(lane_.Copy(piece.data(), memory_.get() + offset + at, static_cast<int64_t>(piece.size())));
+    const size_t piece = std::min<size_t>(DeviceLane::kBytes, size - at);
+    CHUNKKV_RETURN_IF_ERROR(lane_.Copy(to + at, from + at, static_cast<int64_t>(piece)));
   }
   return absl::OkStatus();
 }
 
+absl::Status DeviceRegion::Read(int64_t offset, absl::Span<std::byte> to, const Cancelled& cancelled) const {
+  return Copy(memory_.get() + offset, to.data(), to.size(), cancelled);
+}
+
 absl::Status DeviceRegion::Write(absl::Span<const std::byte> from, int64_t offset, const Cancelled& cancelled) const {
-  for (size_t at = 0; at < from.size(); at += DeviceLane::kBytes) {
-    CHUNKKV_RETURN_IF_ERROR(CheckWanted(cancelled));
-    const absl::Span<const std::byte> piece = from.subspan(at, DeviceLane::kBytes);
-    CHUNKKV_RETURN_IF_ERROR(lane_.Copy(memory_.get() + offset + at, piece.data(), static_cast<int64_t>(piece.size())));
-  }
-  return absl::OkStatus();
+  return Copy(from.data(), memory_.get() + offset, from.size(), cancelled);
 }
 
 absl::Status DeviceRegion::ReadRows(const PeerRows& from, absl::Span<const RowRun> runs, const RowTarget& to,

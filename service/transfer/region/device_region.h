@@ -29,6 +29,9 @@ class DeviceRegion final : public PeerMemory {
                          const Cancelled& cancelled) const override;
 
  private:
+  // One side is the region's.
+  absl::Status Copy(const std::byte* from, std::byte* to, size_t size, const Cancelled& cancelled) const;
+
   const std::shared_ptr<std::byte> memory_;
   const int64_t size_bytes_;
   DeviceLane& lane_;

@@ -5,12 +5,12 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
@@ -25,16 +25,6 @@ constexpr int kBacklog = 64;
 absl::Status CannotListen(const std::string& path, const char* what) {
   return ErrorStatus(absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
                      "local socket '" + path + "': " + what + ": " + std::strerror(errno));
-}
-
-absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path || path.find('\0') != std::string::npos) {
-    return InvalidArgument("BAD_LOCAL_SOCKET", "local socket: '" + path + "' is no path of less than 108 bytes");
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
 }
 
 FileDescriptor MakeSocket() {
@@ -56,14 +46,18 @@ bool IsAbandoned(const sockaddr_un& address) {
 absl::StatusOr<std::unique_ptr<LocalSocket>> LocalSocket::Listen(const LocalSocketOptions& options,
                                                                  RegionTable& regions, MappingTable& mappings,
                                                                  LocalGetHandler get) {
-  CHUNKKV_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(options.path));
+  const std::optional<sockaddr_un> address = LocalAddress(options.path);
+  if (!address) {
+    return InvalidArgument("BAD_LOCAL_SOCKET",
+                           "local socket: '" + options.path + "' is no path of less than 108 bytes");
+  }
   FileDescriptor listener = MakeSocket();
   FileDescriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!listener.is_open() || !wake.is_open()) return CannotListen(options.path, "socket");
   // Of the file that bind makes: who else may connect is looked at connection by connection.
   fchmod(listener.get(), options.users.empty() ? 0600 : 0666);
-  if (IsAbandoned(address)) unlink(address.sun_path);
-  if (bind(listener.get(), Generic(address), sizeof address) != 0) return CannotListen(options.path, "bind");
+  if (IsAbandoned(*address)) unlink(address->sun_path);
+  if (bind(listener.get(), Generic(*address), sizeof *address) != 0) return CannotListen(options.path, "bind");
   if (listen(listener.get(), kBacklog) != 0) return CannotListen(options.path, "listen");
   return std::unique_ptr<LocalSocket>(
       new LocalSocket(options, std::move(listener), std::move(wake), regions, mappings, std::move(get)));

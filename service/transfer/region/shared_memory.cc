@@ -28,10 +28,6 @@ absl::Status Lost() {
   return FailedPrecondition("REGION_LOST", "the region's memory was truncated, punched or starved while it was in use");
 }
 
-absl::Status CancelledStatus() {
-  return ErrorStatus(absl::StatusCode::kCancelled, "CANCELLED", "nobody wants it any more");
-}
-
 bool IsPopulated(int descriptor, int64_t size_bytes) {
   struct stat status;
   if (fstat(descriptor, &status) != 0) return false;
@@ -86,25 +82,23 @@ absl::Status SharedMemory::Guarded(Work work) const {
   return RunGuarded({data_, static_cast<size_t>(size_bytes_)}, work) ? absl::OkStatus() : Lost();
 }
 
-absl::Status SharedMemory::Read(int64_t offset, absl::Span<std::byte> to, const Cancelled& cancelled) const {
+absl::Status SharedMemory::Copy(const std::byte* from, std::byte* to, size_t size, const Cancelled& cancelled) const {
   CHUNKKV_RETURN_IF_ERROR(CheckPopulated());
-  for (size_t at = 0; at < to.size(); at += kSliceBytes) {
-    if (cancelled && cancelled()) return CancelledStatus();
-    const absl::Span<std::byte> slice = to.subspan(at, kSliceBytes);
-    CHUNKKV_RETURN_IF_ERROR(Guarded([&] { std::memcpy(slice.data(), data_ + offset + at, slice.size()); }));
+  for (size_t at = 0; at < size; at += kSliceBytes) {
+    CHUNKKV_RETURN_IF_ERROR(CheckWanted(cancelled));
+    const size_t slice = std::min<size_t>(kSliceBytes, size - at);
+    CHUNKKV_RETURN_IF_ERROR(Guarded([&] { std::memcpy(to + at, from + at, slice); }));
   }
   return absl::OkStatus();
 }
 
+absl::Status SharedMemory::Read(int64_t offset, absl::Span<std::byte> to, const Cancelled& cancelled) const {
+  return Copy(data_ + offset, to.data(), to.size(), cancelled);
+}
+
 absl::Status SharedMemory::Write(absl::Span<const std::byte> from, int64_t offset, const Cancelled& cancelled) const {
   CHUNKKV_CHECK(is_writable_);
-  CHUNKKV_RETURN_IF_ERROR(CheckPopulated());
-  for (size_t at = 0; at < from.size(); at += kSliceBytes) {
-    if (cancelled && cancelled()) return CancelledStatus();
-    const absl::Span<const std::byte> slice = from.subspan(at, kSliceBytes);
-    CHUNKKV_RETURN_IF_ERROR(Guarded([&] { std::memcpy(data_ + offset + at, slice.data(), slice.size()); }));
-  }
-  return absl::OkStatus();
+  return Copy(from.data(), data_ + offset, from.size(), cancelled);
 }
 
 absl::Status SharedMemory::ReadRows(const PeerRows& from, absl::Span<const RowRun> runs, const RowTarget& to,
@@ -114,7 +108,7 @@ absl::Status SharedMemory::ReadRows(const PeerRows& from, absl::Span<const RowRu
   RunCursor cursor(runs);
   int64_t row = 0;
   while (!cursor.AtEnd()) {
-    if (cancelled && cancelled()) return CancelledStatus();
+    CHUNKKV_RETURN_IF_ERROR(CheckWanted(cancelled));
     int64_t copied = 0;
     RunCursor next = cursor;
     CHUNKKV_RETURN_IF_ERROR(Guarded([&] {
@@ -138,7 +132,7 @@ absl::Status SharedMemory::WriteRows(absl::Span<const std::byte> from, const Pee
   const auto count = static_cast<int64_t>(from.size()) / row_bytes;
   const int64_t slice_rows = std::max<int64_t>(1, kSliceBytes / row_bytes);
   for (int64_t at = 0; at < count; at += slice_rows) {
-    if (cancelled && cancelled()) return CancelledStatus();
+    CHUNKKV_RETURN_IF_ERROR(CheckWanted(cancelled));
     const RowRun run = {first_row + at, std::min(slice_rows, count - at)};
     CHUNKKV_RETURN_IF_ERROR(Guarded([&] { CopyToPeer(from.data() + at * row_bytes, to, run, data_); }));
   }

@@ -35,6 +35,8 @@ class SharedMemory final : public PeerMemory {
  private:
   SharedMemory(FileDescriptor descriptor, std::byte* data, int64_t size_bytes, bool is_writable);
   absl::Status CheckPopulated() const;
+  // One side is the mapping.
+  absl::Status Copy(const std::byte* from, std::byte* to, size_t size, const Cancelled& cancelled) const;
   template <typename Work>
   absl::Status Guarded(Work work) const;
 
