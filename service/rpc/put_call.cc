@@ -94,7 +94,8 @@ void PutCall::Commit(const std::shared_ptr<PutStream>& committer, PutSession::St
   {
     MutexLock lock(mutex_);
     has_commit_ = true;
-    if (committer != first_) committer_ = committer;
+    // Once the end has been told, nobody would let go of it again.
+    if (!ended_ && committer != first_) committer_ = committer;
   }
   session_->Commit(content_digest, id);
 }

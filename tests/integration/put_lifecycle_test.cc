@@ -269,6 +269,28 @@ TEST(PutLifecycleTest, TellsAllStreamsOfTheFirstFailure) {
   server.ExpectAtRest();
 }
 
+// A failure may come at any moment of a commit: neither stream may be held by a session that has ended.
+TEST(PutLifecycleTest, LeavesNothingBehindWhereItFailsAsItIsCommitted) {
+  TestServer server;
+  const PutRequest request = SmallRequest();
+  const Prompt prompt = MakePrompt(request);
+  const auto other_channel = server.NewChannel();
+  for (int round = 0; round < 300; ++round) {
+    PutClient first(server.channel());
+    const auto begun = first.Begin(request);
+    ASSERT_TRUE(begun.has_value());
+    PutClient second(other_channel);
+    ASSERT_TRUE(second.Attach(begun->session_id()));
+    second.SendRows(request, prompt, 0, 0, 0, 20);
+    std::thread failing([&] { second.SendRows(request, prompt, 0, 0, 0, 20); });
+    first.SendCommit();
+    failing.join();
+    EXPECT_FALSE(first.Finish().ok());
+    EXPECT_FALSE(second.Finish().ok());
+  }
+  server.ExpectAtRest();
+}
+
 TEST(PutLifecycleTest, EndsWhenItsClientIsIdle) {
   TestServer server(WithoutRpcLimit());
   PutClient client(server.channel());
