@@ -22,6 +22,12 @@ absl::Status DataLoss(const char* reason, const std::string& text) {
   return ErrorStatus(absl::StatusCode::kDataLoss, reason, text);
 }
 
+// Whether a message of the tensor's layer is of this tensor.
+template <typename Message>
+bool IsOf(const Message& wire, const TensorSpec& spec) {
+  return static_cast<int>(spec.kind) == wire.tensor() && (spec.is_per_token() || spec.name == wire.name());
+}
+
 int64_t RoundUp(int64_t bytes) { return (bytes + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment; }
 
 }  // namespace
@@ -130,8 +136,7 @@ absl::Status EntryReceiver::PlaceTensors(const v1::GetHeader& proto) {
 absl::Status EntryReceiver::PlaceTensor(const google::protobuf::RepeatedPtrField<v1::TensorPlace>& places,
                                         Tensor& tensor) const {
   const auto place = std::find_if(places.begin(), places.end(), [&](const v1::TensorPlace& one) {
-    return one.layer() == tensor.spec.layer && static_cast<int>(tensor.spec.kind) == one.tensor() &&
-           (tensor.spec.is_per_token() || tensor.spec.name == one.name());
+    return one.layer() == tensor.spec.layer && IsOf(one, tensor.spec);
   });
   const auto size = static_cast<int64_t>(memory_.size());
   if (place == places.end() || place->size_bytes() != tensor.size_bytes || place->offset_bytes() < 0 ||
@@ -192,10 +197,8 @@ absl::Status EntryReceiver::TakePart(const std::vector<grpc::Slice>& slices, con
   const v1::Part& part = received->part;
   Layer* layer = FindLayer(part.layer(), layers);
   if (layer == nullptr || layer->has_ended) return BadReply(absl::StrCat("a part of layer ", part.layer()));
-  const auto tensor = std::find_if(layer->tensors.begin(), layer->tensors.end(), [&](const Tensor& one) {
-    return static_cast<int>(one.spec.kind) == part.tensor() &&
-           (one.spec.is_per_token() || one.spec.name == part.name());
-  });
+  const auto tensor = std::find_if(layer->tensors.begin(), layer->tensors.end(),
+                                   [&](const Tensor& one) { return IsOf(part, one.spec); });
   if (tensor == layer->tensors.end())
     return BadReply(absl::StrCat("a part of an unknown tensor of layer ", part.layer()));
   const int64_t unit = part.range() == v1::RANGE_KIND_BYTES ? 1 : tensor->spec.row_bytes;
@@ -234,10 +237,8 @@ absl::Status EntryReceiver::EndLayer(const v1::LayerEnd& end, const LayerRange& 
     const std::string where = absl::StrCat("tensor ", tensor.spec.name, " of layer ", end.layer());
     if (tensor.received_bytes != tensor.size_bytes) return DataLoss("INCOMPLETE", where + " has not wholly arrived");
     const absl::Span<const std::byte> bytes(tensor.data, static_cast<size_t>(tensor.size_bytes));
-    const auto served = std::find_if(end.digests().begin(), end.digests().end(), [&](const v1::TensorDigest& one) {
-      return static_cast<int>(tensor.spec.kind) == one.tensor() &&
-             (tensor.spec.is_per_token() || tensor.spec.name == one.name());
-    });
+    const auto served = std::find_if(end.digests().begin(), end.digests().end(),
+                                     [&](const v1::TensorDigest& one) { return IsOf(one, tensor.spec); });
     if (tensor.is_derived && served == end.digests().end()) return DataLoss("DIGEST_MISSING", where + " has no digest");
     const Bytes16 expected = tensor.is_derived ? ToFixed<16>(served->digest()) : tensor.committed_digest;
     if (DigestTensor(bytes) != expected) return DataLoss("DIGEST_MISMATCH", where + " is not what was committed");

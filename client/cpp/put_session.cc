@@ -175,6 +175,8 @@ class PutSession::Impl {
  private:
   int64_t PartBytes() const { return part_bytes_; }
 
+  PutStream& StreamOf(const v1::Part& part) { return *streams_[static_cast<size_t>(part.layer()) % streams_.size()]; }
+
   // Null where they go inline.
   const Region::Impl* RegionOf(absl::Span<const std::byte> bytes) const {
     return transfer_id_.empty() || bytes.empty() ? nullptr : client_.FindRegion(bytes);
@@ -186,7 +188,7 @@ class PutSession::Impl {
     slice->set_region_id(region.id());
     slice->set_offset_bytes(bytes.data() - region.bytes().data());
     slice->set_length_bytes(static_cast<int64_t>(bytes.size()));
-    PutStream& stream = *streams_[static_cast<size_t>(part.layer()) % streams_.size()];
+    PutStream& stream = StreamOf(part);
     v1::PutCacheRequest message;
     *message.mutable_part() = std::move(part);
     uses_regions_.store(true, std::memory_order_relaxed);
@@ -293,7 +295,7 @@ class PutSession::Impl {
   }
 
   absl::Status Write(const v1::Part& part, absl::Span<const std::byte> bytes, std::shared_ptr<void> owner) {
-    PutStream& stream = *streams_[static_cast<size_t>(part.layer()) % streams_.size()];
+    PutStream& stream = StreamOf(part);
     if (!stream.WritePart(part, bytes, std::move(owner), borrowed_)) return Failure();
     CountSent(bytes.size());
     return absl::OkStatus();

@@ -19,9 +19,7 @@ grpc::ByteBuffer MakeLayerEnd(const ServedLayer& layer) {
   end->set_layer(layer.layer);
   for (const ServedTensor& tensor : layer.tensors) {
     v1::TensorDigest* digest = end->add_digests();
-    digest->set_layer(layer.layer);
-    digest->set_tensor(ToWire(tensor.slot->spec.kind));
-    if (tensor.slot->spec.kind == TensorKind::kNamed) digest->set_name(tensor.slot->spec.name);
+    SetTensor(tensor.slot->spec, digest);
     digest->set_digest(ToString(tensor.digest));
   }
   return ToByteBuffer(response);

@@ -25,9 +25,7 @@ absl::Status OfferMapping(RpcContext& context, const std::string& tenant, const 
   mapping->set_size_bytes(entry->header().BodyBytes());
   for (const TensorSlot& slot : entry->header().tensors) {
     v1::TensorPlace* place = mapping->add_tensors();
-    place->set_layer(slot.spec.layer);
-    place->set_tensor(ToWire(slot.spec.kind));
-    if (slot.spec.kind == TensorKind::kNamed) place->set_name(slot.spec.name);
+    SetTensor(slot.spec, place);
     place->set_offset_bytes(slot.offset);
     place->set_size_bytes(slot.size_bytes);
   }

@@ -97,9 +97,7 @@ grpc::ByteBuffer PartSource::NextPart() {
   const int64_t count = std::min(PartBytes(spec, max_part_bytes_), tensor_bytes - offset_);
   const absl::Span<const std::byte> bytes = tensor.bytes.subspan(offset_, count);
   v1::Part part;
-  part.set_layer(layer_->served.layer);
-  part.set_tensor(ToWire(spec.kind));
-  if (spec.kind == TensorKind::kNamed) part.set_name(spec.name);
+  SetTensor(spec, &part);
   if (spec.is_per_token() && spec.row_bytes <= max_part_bytes_) {
     const bool all_rows = tensor.slot->row_count == entry_->header().token_count;
     part.set_range(all_rows ? v1::RANGE_KIND_TOKENS : v1::RANGE_KIND_KEPT_ROWS);

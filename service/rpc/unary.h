@@ -19,6 +19,28 @@
 
 namespace chunkkv::rpc {
 
+// Calls work(unary, request, finish) on the executor; `finish(status)` ends the call, once, from any thread.
+template <typename Request, typename Work>
+grpc::ServerUnaryReactor* RunPosted(RpcContext& context, grpc::CallbackServerContext* call,
+                                    const grpc::ByteBuffer* request_bytes, Work work) {
+  grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
+  const auto finish = [call, reactor](const absl::Status& status) { reactor->Finish(ToGrpcStatus(status, *call)); };
+  const absl::StatusOr<std::string> tenant = AdmitCall(context, *call);
+  if (!tenant.ok()) {
+    finish(tenant.status());
+    return reactor;
+  }
+  UnaryCall unary(context, *tenant, [call] { return call->IsCancelled(); });
+  context.request_executor.Post([request_bytes, work, unary, finish]() mutable {
+    Request request;
+    absl::Status status = unary.CheckActive();  // it may have waited for long
+    if (status.ok()) status = DecodeRequest(*request_bytes, &request);
+    if (!status.ok()) return finish(status);
+    work(unary, request, finish);
+  });
+  return reactor;
+}
+
 // A handler has the work of one RPC; it must not wait for anything but the store.
 template <typename Request, typename Response>
 using UnaryHandler = absl::Status (*)(UnaryCall& call, const Request& request, Response* response);
@@ -27,23 +49,13 @@ template <typename Request, typename Response>
 grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerContext* call,
                                    const grpc::ByteBuffer* request_bytes, grpc::ByteBuffer* response_bytes,
                                    UnaryHandler<Request, Response> handler) {
-  grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
-  const absl::StatusOr<std::string> tenant = AdmitCall(context, *call);
-  if (!tenant.ok()) {
-    reactor->Finish(ToGrpcStatus(tenant.status(), *call));
-    return reactor;
-  }
-  UnaryCall unary(context, *tenant, [call] { return call->IsCancelled(); });
-  context.request_executor.Post([call, reactor, request_bytes, response_bytes, handler, unary]() mutable {
-    Request request;
-    Response response;
-    absl::Status status = unary.CheckActive();  // it may have waited for long
-    if (status.ok()) status = DecodeRequest(*request_bytes, &request);
-    if (status.ok()) status = handler(unary, request, &response);
-    if (status.ok()) *response_bytes = ToByteBuffer(response);
-    reactor->Finish(ToGrpcStatus(status, *call));
-  });
-  return reactor;
+  return RunPosted<Request>(context, call, request_bytes,
+                            [response_bytes, handler](UnaryCall& unary, const Request& request, const auto& finish) {
+                              Response response;
+                              const absl::Status status = handler(unary, request, &response);
+                              if (status.ok()) *response_bytes = ToByteBuffer(response);
+                              finish(status);
+                            });
 }
 
 // As UnaryHandler, of an RPC without anything to say but its end, which may come later: `done` is called once, from any
@@ -56,28 +68,14 @@ template <typename Request>
 grpc::ServerUnaryReactor* RunDeferred(RpcContext& context, grpc::CallbackServerContext* call,
                                       const grpc::ByteBuffer* request_bytes, grpc::ByteBuffer* response_bytes,
                                       DeferredHandler<Request> handler) {
-  grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
-  const absl::StatusOr<std::string> tenant = AdmitCall(context, *call);
-  if (!tenant.ok()) {
-    reactor->Finish(ToGrpcStatus(tenant.status(), *call));
-    return reactor;
-  }
-  UnaryCall unary(context, *tenant, [call] { return call->IsCancelled(); });
-  context.request_executor.Post([call, reactor, request_bytes, response_bytes, handler, unary]() mutable {
-    const auto done = [call, reactor, response_bytes](const absl::Status& status) {
-      if (status.ok()) {
-        const grpc::Slice empty;
-        *response_bytes = grpc::ByteBuffer(&empty, 1);
-      }
-      reactor->Finish(ToGrpcStatus(status, *call));
-    };
-    Request request;
-    absl::Status status = unary.CheckActive();  // it may have waited for long
-    if (status.ok()) status = DecodeRequest(*request_bytes, &request);
-    if (!status.ok()) return done(status);
-    handler(unary, request, done);
-  });
-  return reactor;
+  return RunPosted<Request>(context, call, request_bytes,
+                            [response_bytes, handler](UnaryCall& unary, const Request& request, const auto& finish) {
+                              handler(unary, request, [response_bytes, finish](const absl::Status& status) {
+                                const grpc::Slice empty;
+                                if (status.ok()) *response_bytes = grpc::ByteBuffer(&empty, 1);
+                                finish(status);
+                              });
+                            });
 }
 
 }  // namespace chunkkv::rpc

@@ -13,8 +13,19 @@ namespace chunkkv::rpc {
 // Errors: INVALID_ARGUMENT: BAD_TENSOR, BAD_RANGE_KIND, CARRIER_UNSET, PART_TOO_LARGE; UNIMPLEMENTED: NCCL.
 absl::StatusOr<PartHeader> PartHeaderFromWire(const PartMessage& message);
 
+// layer, tensor and, of NAMED ones, name.
+template <typename Message>
+void SetTensor(const TensorSpec& spec, Message* wire);
+
 v1::TensorKind ToWire(TensorKind kind);
 v1::TensorKind ToWire(PartTensor tensor);
+
+template <typename Message>
+void SetTensor(const TensorSpec& spec, Message* wire) {
+  wire->set_layer(spec.layer);
+  wire->set_tensor(ToWire(spec.kind));
+  if (spec.kind == TensorKind::kNamed) wire->set_name(spec.name);
+}
 
 }  // namespace chunkkv::rpc
 

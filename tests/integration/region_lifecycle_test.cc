@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -362,9 +361,7 @@ TEST(LocalSocketTest, ReplacesASocketThatNobodyListensOnAndRefusesOneInUse) {
   options.local_socket.path = testing::TempDir() + "chunkkv-abandoned";
   {
     const FileDescriptor abandoned(socket(AF_UNIX, SOCK_SEQPACKET, 0));
-    sockaddr_un address = {};
-    address.sun_family = AF_UNIX;
-    options.local_socket.path.copy(address.sun_path, sizeof address.sun_path - 1);
+    const sockaddr_un address = LocalAddress(options.local_socket.path).value();
     ASSERT_EQ(bind(abandoned.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   }
   EXPECT_TRUE(Server::Start(options, server.clock()).ok());
