@@ -30,8 +30,33 @@ from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
 T = TypeVar("T")
 
 
-async def _error(call: Any) -> errors.Error:
-    return errors.from_call(await call.code(), await call.details(), await call.trailing_metadata())
+class _CallEnd:
+    """How the service ended a call that this side writes to. A write that fails because the service ended the call gives
+    the call a status of gRPC's own, INTERNAL, in place of the service's, which may have come before or come later: hence
+    the first one that is not gRPC's counts."""
+
+    _GRPCS_OWN = "Internal error from Core"
+
+    def __init__(self, call: Any):
+        self._error: asyncio.Future[errors.Error] = asyncio.get_running_loop().create_future()
+        call.add_done_callback(self._take)
+
+    async def error(self) -> errors.Error:
+        return await self._error
+
+    def _take(self, call: Any) -> None:
+        code, details, trailer = map(_result_at_once, (call.code(), call.details(), call.trailing_metadata()))
+        if not self._error.done() and details != self._GRPCS_OWN:
+            self._error.set_result(errors.from_call(code, details, trailer))
+
+
+def _result_at_once(ended: Any) -> Any:
+    """What a coroutine returns that has nothing to wait for."""
+    try:
+        ended.send(None)
+    except StopIteration as result:
+        return result.value
+    raise AssertionError("the call has not ended")
 
 
 class AsyncClient:
@@ -416,6 +441,7 @@ class _PutStream:
         self._quiesce = quiesce
         self._call: Any = None
         self._receiver: _Receiver | None = None
+        self._end: _CallEnd | None = None
 
     async def run(self, steps: Steps[T]) -> T:
         try:
@@ -436,14 +462,15 @@ class _PutStream:
     async def _write(self, message: bytes) -> None:
         if self._call is None:
             self._call = self._rpc(**self._options)
-            self._receiver = _Receiver(self._call)
+            self._receiver, self._end = _Receiver(self._call), _CallEnd(self._call)
+        assert self._end is not None
         try:
             if message == HALF_CLOSE:
                 await self._call.done_writing()
             else:
                 await self._call.write(message)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            raise await _error(self._call) from error
+            raise await self._end.error() from error
 
     async def _read(self) -> Any:
         assert self._receiver is not None

@@ -36,6 +36,43 @@ async def test_asyncio_raises_the_same(fake, call):
     assert (caught.value.reason, caught.value.retry_after) == ("THE_REASON", None)
 
 
+class CallThatEnds:
+    """Stands in for a call of grpc.aio, whose statuses follow each other."""
+
+    def __init__(self):
+        self.status, self.callback = None, None
+
+    def add_done_callback(self, callback):
+        self.callback = callback
+
+    def end(self, code, details, trailer=()):
+        self.status = code, details, trailer
+        self.callback(self)
+
+    async def code(self):
+        return self.status[0]
+
+    async def details(self):
+        return self.status[1]
+
+    async def trailing_metadata(self):
+        return self.status[2]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["before", "after"])
+async def test_the_services_status_counts_where_a_write_failed_for_it(order):
+    from chunkkv.aio import _CallEnd
+
+    statuses = [(grpc.StatusCode.INTERNAL, "Internal error from Core"),
+                (grpc.StatusCode.ABORTED, "field x", (("chunkkv-reason", "THE_REASON"),))]
+    call = CallThatEnds()
+    end = _CallEnd(call)
+    for number in order:
+        call.end(*statuses[number])
+    error = await end.error()
+    assert type(error) is chunkkv.Aborted and error.reason == "THE_REASON"
+
+
 def test_nobody_there_is_unavailable():
     with chunkkv.Client("127.0.0.1:1") as client:
         for call in calls(client).values():
