@@ -57,6 +57,9 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
   app.add_flag("--map-entries", server.map_entries,
                "Keep entries in memory that clients on the local socket may map instead of copying")
       ->envname("CHUNKKV_MAP_ENTRIES");
+  app.add_flag("--device-regions", server.device_regions,
+               "Let clients on the local socket lend memory of the GPU too, whose bytes are gathered there")
+      ->envname("CHUNKKV_DEVICE_REGIONS");
   app.add_option("--threads", server.thread_count, "Threads for compaction, and for requests; 0: one a core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
@@ -102,6 +105,16 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
   }
   if (server.map_entries && server.local_socket.path.empty()) {
     std::cerr << "--map-entries needs --local-socket\n";
+    *exit_code = 2;
+    return std::nullopt;
+  }
+  if (server.device_regions && server.local_socket.path.empty()) {
+    std::cerr << "--device-regions needs --local-socket\n";
+    *exit_code = 2;
+    return std::nullopt;
+  }
+  if (server.device_regions && server.device == "cpu") {
+    std::cerr << "--device-regions needs a GPU, and --device is cpu\n";
     *exit_code = 2;
     return std::nullopt;
   }

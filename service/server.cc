@@ -60,13 +60,26 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
   return limits;
 }
 
+absl::StatusOr<std::unique_ptr<DeviceMemory>> MemoryOf(const CompactionDevice& device, const ServerOptions& options) {
+  return options.open_device_memory ? options.open_device_memory() : OpenDeviceMemory(device);
+}
+
 // Null where no memory of the device is asked for.
 absl::StatusOr<std::unique_ptr<DeviceStorage>> OpenDeviceStorage(const ServerOptions& options,
                                                                  const CompactionDevice& device) {
   if (options.device_memory_bytes == 0) return nullptr;
-  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> memory,
-                           options.open_device_memory ? options.open_device_memory() : OpenDeviceMemory(device));
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> memory, MemoryOf(device, options));
   return DeviceStorage::Open(std::move(memory), options.device_memory_bytes);
+}
+
+// Null where clients may not lend any.
+absl::StatusOr<std::shared_ptr<DeviceImporter>> OpenDeviceImporter(const ServerOptions& options,
+                                                                   const CompactionDevice& device) {
+  if (!options.device_regions) return nullptr;
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> memory, MemoryOf(device, options));
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<Compactor> compactor,
+                           options.open_device_memory ? MakeCpuCompactor() : OpenDeviceCompactor(device));
+  return DeviceImporter::Open(std::move(compactor), std::move(memory));
 }
 
 }  // namespace
@@ -75,7 +88,7 @@ absl::StatusOr<std::unique_ptr<DeviceStorage>> OpenDeviceStorage(const ServerOpt
 class Server::Impl {
  public:
   Impl(const ServerOptions& options, CompactionDevice device, std::unique_ptr<DeviceStorage> storage,
-       ProfileTable profiles, const Clock& clock)
+       std::shared_ptr<DeviceImporter> importer, ProfileTable profiles, const Clock& clock)
       : options_(options),
         store_(options.store, clock,
                {.storage = std::move(storage),
@@ -84,7 +97,7 @@ class Server::Impl {
         device_(std::move(device)),
         streams_(options.rpc.max_streams),
         profiles_(std::move(profiles)),
-        local_(options.local_socket.path, options.map_entries, clock),
+        local_(options.local_socket.path, options.map_entries, std::move(importer), clock),
         upkeep_(store_, sessions_, local_.mappings, request_executor_, timers_, options.scrub_bytes_per_second),
         timers_(clock),
         compaction_executor_(ThreadCount(options.thread_count)),
@@ -223,7 +236,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   }
   CHUNKKV_ASSIGN_OR_RETURN(CompactionDevice device, OpenCompactionDevice(options.device));
   CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceStorage> storage, OpenDeviceStorage(options, device));
-  auto impl = std::make_unique<Impl>(options, std::move(device), std::move(storage), std::move(profiles), clock);
+  CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<DeviceImporter> importer, OpenDeviceImporter(options, device));
+  auto impl = std::make_unique<Impl>(options, std::move(device), std::move(storage), std::move(importer),
+                                     std::move(profiles), clock);
   CHUNKKV_RETURN_IF_ERROR(impl->Listen());
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }

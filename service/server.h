@@ -24,7 +24,8 @@ struct ServerOptions {
   int32_t thread_count = 0;         // of each executor; 0: the machine's cores
   std::string device = "auto";      // where puts are compacted: auto, cpu, cuda or cuda:N
   int64_t device_memory_bytes = 0;  // budget of the device tier; 0: none
-  // Where that memory comes from; empty: the GPU that `device` is.
+  bool device_regions = false;      // clients on the local socket may lend memory of the GPU
+  // Stands in for the device's memory, for the tier and for regions each: of the host. Empty: the GPU that `device` is.
   std::function<absl::StatusOr<std::unique_ptr<DeviceMemory>>()> open_device_memory;
   int64_t grace_ms = 10'000;
   std::string profiles_folder;                         // measured reuse profiles, *.json; empty: none

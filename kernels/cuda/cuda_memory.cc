@@ -1,7 +1,9 @@
 // The memory of a CUDA device, as DeviceMemory.
 #include <cuda_runtime_api.h>
 
+#include <cstring>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -10,6 +12,8 @@
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/current_device.h"
 #include "kernels/cuda/device_launcher.h"
+#include "kernels/cuda/driver.h"
+#include "kernels/cuda/imported_segments.h"
 #include "kernels/cuda/slab.h"
 
 namespace chunkkv {
@@ -63,6 +67,46 @@ class CudaMemory final : public DeviceMemory {
     return slabs_.at(slab).ExportDescriptor();
   }
 
+  absl::StatusOr<ImportedMemory> ImportHandle(const IpcHandle& handle) override {
+    cudaIpcMemHandle_t cuda_handle;
+    static_assert(sizeof cuda_handle == sizeof handle);
+    std::memcpy(&cuda_handle, handle.data(), sizeof cuda_handle);
+    void* memory = nullptr;
+    const cuda::CurrentDevice current(device_);
+    if (absl::Status status = current.status(); !status.ok()) return status;
+    const cudaError_t error = cudaIpcOpenMemHandle(&memory, cuda_handle, cudaIpcMemLazyEnablePeerAccess);
+    if (error != cudaSuccess) {
+      cudaGetLastError();  // of this call alone
+      absl::Status status = CudaStatus(error);
+      return status.code() == absl::StatusCode::kInternal ? NotIpcMemory(std::string(status.message())) : status;
+    }
+    const cuda::Driver* const driver = cuda::Driver::Get();
+    CUdeviceptr base = 0;
+    ImportedMemory imported = {static_cast<std::byte*>(memory), 0};
+    if (driver == nullptr || driver->MemGetAddressRange(&base, &imported.bytes, reinterpret_cast<CUdeviceptr>(memory)) !=
+                                 CUDA_SUCCESS) {
+      cudaIpcCloseMemHandle(memory);
+      return NotIpcMemory("the allocation's size is not known");
+    }
+    imported.bytes -= reinterpret_cast<CUdeviceptr>(memory) - base;
+    return imported;
+  }
+  absl::StatusOr<ImportedMemory> ImportSegments(absl::Span<const ExportedSegment> segments) override {
+    const cuda::CurrentDevice current(device_);
+    if (absl::Status status = current.status(); !status.ok()) return status;
+    absl::StatusOr<cuda::ImportedSegments> imported = cuda::ImportedSegments::Map(device_, segments);
+    if (!imported.ok()) return imported.status();
+    const ImportedMemory memory = imported->memory();
+    std::lock_guard<std::mutex> lock(mutex_);
+    imported_.emplace(memory.data, *std::move(imported));
+    return memory;
+  }
+  void CloseImported(std::byte* data) override {
+    const cuda::CurrentDevice current(device_);
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (imported_.erase(data) == 0) cudaIpcCloseMemHandle(data);
+  }
+
   absl::Status RegisterHost(void* memory, size_t bytes) override {
     cudaError_t error = cudaSuccess;
     absl::Status status = OnDevice([&] { return error = cudaHostRegister(memory, bytes, cudaHostRegisterPortable); });
@@ -93,6 +137,10 @@ class CudaMemory final : public DeviceMemory {
   }
 
  private:
+  static absl::Status NotIpcMemory(const std::string& why) {
+    return ErrorStatus(absl::StatusCode::kFailedPrecondition, "NOT_IPC_MEMORY", why);
+  }
+
   template <typename Call>
   absl::Status OnDevice(Call call) const {
     const cuda::CurrentDevice current(device_);
@@ -104,7 +152,8 @@ class CudaMemory final : public DeviceMemory {
 
   const int device_;
   std::mutex mutex_;
-  std::unordered_map<void*, cuda::Slab> slabs_;  // by address
+  std::unordered_map<void*, cuda::Slab> slabs_;                 // by address
+  std::unordered_map<void*, cuda::ImportedSegments> imported_;  // by address
 };
 
 }  // namespace

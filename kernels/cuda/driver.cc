@@ -32,7 +32,9 @@ std::optional<Driver> Load() {
                        Find("cuMemAddressFree", &driver.MemAddressFree) && Find("cuMemCreate", &driver.MemCreate) &&
                        Find("cuMemRelease", &driver.MemRelease) && Find("cuMemMap", &driver.MemMap) &&
                        Find("cuMemUnmap", &driver.MemUnmap) && Find("cuMemSetAccess", &driver.MemSetAccess) &&
-                       Find("cuMemExportToShareableHandle", &driver.MemExportToShareableHandle);
+                       Find("cuMemExportToShareableHandle", &driver.MemExportToShareableHandle) &&
+                       Find("cuMemImportFromShareableHandle", &driver.MemImportFromShareableHandle) &&
+                       Find("cuMemGetAddressRange", &driver.MemGetAddressRange);
   return has_all ? std::make_optional(driver) : std::nullopt;
 }
 

@@ -21,6 +21,8 @@ struct Driver {
   decltype(&::cuMemUnmap) MemUnmap = nullptr;
   decltype(&::cuMemSetAccess) MemSetAccess = nullptr;
   decltype(&::cuMemExportToShareableHandle) MemExportToShareableHandle = nullptr;
+  decltype(&::cuMemImportFromShareableHandle) MemImportFromShareableHandle = nullptr;
+  decltype(&::cuMemGetAddressRange) MemGetAddressRange = nullptr;
 
   // Null where there is no driver, or one without these functions (before CUDA 10.2).
   static const Driver* Get();

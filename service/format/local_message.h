@@ -17,7 +17,7 @@ namespace chunkkv {
 
 struct LocalMessage {
   enum Kind : uint32_t {
-    kOffer = 1,    // with a descriptor; answered by kOffer and the token for RegisterRegion
+    kOffer = 1,    // perhaps with a descriptor; answered by kOffer and the token for RegisterRegion
     kMap = 2,      // a mapping's token; answered by kMap with the descriptor
     kRelease = 3,  // a mapping's token; not answered
     kGet = 4,      // body: a GetCacheRequest; answered by kGet, a token, a body (GetHeader) and the descriptor

@@ -64,6 +64,7 @@ absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
   if (context.local.CheckEnabled().ok()) {
     response->add_transports("shared_memory");
     if (context.local.maps_entries) response->add_transports("mapping");
+    if (context.local.device != nullptr) response->add_transports("device_memory");
     response->set_local_socket(context.local.socket_path);
   }
   response->add_durabilities(v1::DURABILITY_MEMORY);

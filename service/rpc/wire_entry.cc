@@ -59,9 +59,7 @@ void ToWire(const Entry& entry, const ServedRange& range, v1::GetHeader* wire) {
   ToWire(header.outcome, wire->mutable_compaction());
   for (const TensorSlot& slot : header.tensors) {
     v1::TensorDigest* digest = wire->add_digests();
-    digest->set_layer(slot.spec.layer);
-    digest->set_tensor(ToWire(slot.spec.kind));
-    if (slot.spec.kind == TensorKind::kNamed) digest->set_name(slot.spec.name);
+    SetTensor(slot.spec, digest);
     digest->set_digest(ToString(slot.digest));
   }
   wire->set_entry_digest(ToString(header.entry_digest));

@@ -7,8 +7,8 @@
 
 namespace chunkkv {
 
-void ExpectRefused(const BadInput& bad) {
-  TestServer server;
+void ExpectRefused(const BadInput& bad, const ServerOptions& options) {
+  TestServer server(options);
   const RpcEnd end = bad.run(server);
   EXPECT_EQ(end.code, bad.code) << end;
   EXPECT_EQ(end.reason, bad.reason) << end;

@@ -24,7 +24,7 @@ inline std::ostream& operator<<(std::ostream& out, const BadInput& bad) { return
 
 // Runs the row against a fresh server; then the server must be at rest, hold what it held, and serve a good put and
 // get.
-void ExpectRefused(const BadInput& bad);
+void ExpectRefused(const BadInput& bad, const ServerOptions& options = SmallServer());
 
 inline std::string NameOfRow(const testing::TestParamInfo<BadInput>& info) { return info.param.name; }
 

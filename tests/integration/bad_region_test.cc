@@ -52,15 +52,21 @@ RpcEnd Call(TestServer& server, grpc::Status (Stub::*method)(grpc::ClientContext
   return EndOf(status, context);
 }
 
+// To register what `client` offers now.
+Register Offered(LocalClient& client, int descriptor) {
+  Register request;
+  request.set_token(rpc::ToString(client.Offer(descriptor)));
+  request.set_kind(Register::SHARED_MEMORY);
+  request.set_size_bytes(kFileBytes);
+  return request;
+}
+
 // Registers an offer of a good file, changed.
 std::function<RpcEnd(TestServer&)> Registering(std::function<void(Register&)> change) {
   return [change = std::move(change)](TestServer& server) {
     LocalClient client(server.server_options().local_socket.path);
     const SharedFile file(kFileBytes);
-    Register request;
-    request.set_token(rpc::ToString(client.Offer(file.descriptor())));
-    request.set_kind(Register::SHARED_MEMORY);
-    request.set_size_bytes(kFileBytes);
+    Register request = Offered(client, file.descriptor());
     change(request);
     return Call(server, &Stub::RegisterRegion, request);
   };
@@ -70,11 +76,7 @@ std::function<RpcEnd(TestServer&)> Offering(std::function<int()> open) {
   return [open = std::move(open)](TestServer& server) {
     LocalClient client(server.server_options().local_socket.path);
     const FileDescriptor descriptor(open());
-    EXPECT_TRUE(descriptor.is_open());
-    Register request;
-    request.set_token(rpc::ToString(client.Offer(descriptor.get())));
-    request.set_kind(Register::SHARED_MEMORY);
-    request.set_size_bytes(kFileBytes);
+    Register request = Offered(client, descriptor.get());
     return Call(server, &Stub::RegisterRegion, request);
   };
 }
@@ -109,10 +111,7 @@ const BadInput kRegistering[] = {
      [](TestServer& server) {
        LocalClient client(server.server_options().local_socket.path);
        const SharedFile file(kFileBytes);
-       Register request;
-       request.set_token(rpc::ToString(client.Offer(file.descriptor())));
-       request.set_kind(Register::SHARED_MEMORY);
-       request.set_size_bytes(kFileBytes);
+       Register request = Offered(client, file.descriptor());
        EXPECT_TRUE(Call(server, &Stub::RegisterRegion, request).ok());
        return Call(server, &Stub::RegisterRegion, request);
      }},
@@ -120,14 +119,16 @@ const BadInput kRegistering[] = {
      [](TestServer& server) {
        LocalClient client(server.server_options().local_socket.path);
        const SharedFile file(kFileBytes);
-       Register request;
-       request.set_token(rpc::ToString(client.Offer(file.descriptor())));
-       request.set_kind(Register::SHARED_MEMORY);
-       request.set_size_bytes(kFileBytes);
+       Register request = Offered(client, file.descriptor());
        client.Close();
        EXPECT_TRUE(TestServer::Eventually([&] { return server.server().local_holdings() == 0; }));
        return Call(server, &Stub::RegisterRegion, request);
      }},
+    {"WithoutADescriptor", kPrecondition, "DESCRIPTOR_MISSING", Offering([] { return -1; })},
+    {"CudaIpcWhereItIsNotEnabled", kPrecondition, "DEVICE_REGIONS_DISABLED",
+     Registering([](Register& r) { r.set_kind(Register::CUDA_IPC); })},
+    {"CudaDescriptorsWhereTheyAreNotEnabled", kPrecondition, "DEVICE_REGIONS_DISABLED",
+     Registering([](Register& r) { r.set_kind(Register::CUDA_POSIX_DESCRIPTOR); })},
     {"Sparse", kPrecondition, "REGION_NOT_POPULATED",
      Offering([] { return dup(SharedFile(kFileBytes, /*sparse=*/true).descriptor()); })},
     {"FileOnDisk", kPrecondition, "NOT_SHARED_MEMORY", Offering(OpenFileOnDisk)},
@@ -268,18 +269,7 @@ std::function<RpcEnd(TestServer&)> Getting(std::function<void(v1::GetCacheReques
     Lender lender(server);
     v1::GetCacheRequest request = GetRequestOf(put);
     request.set_transfer_id("transfer");
-    int64_t offset = 0;
-    for (int32_t layer = 0; layer < 3; ++layer) {
-      for (const TensorSpec& spec : LayerTensors(put.layout, layer)) {
-        v1::GetCacheRequest::LayerTarget* target = request.mutable_target()->add_layers();
-        target->set_layer(layer);
-        target->set_tensor(static_cast<v1::TensorKind>(spec.kind));
-        target->mutable_slice()->set_region_id(lender.region_id);
-        target->mutable_slice()->set_offset_bytes(offset);
-        target->mutable_slice()->set_length_bytes(96 * spec.row_bytes);
-        offset += 96 * spec.row_bytes;
-      }
-    }
+    *request.mutable_target() = DenseTarget(lender.region_id, put);
     change(request, lender);
     return GetAll(server.channel(), request).end;
   };

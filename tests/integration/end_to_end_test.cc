@@ -58,7 +58,7 @@ TEST_P(TransferConformanceTest, GivesBackWhatWasKept) {
   const Prompt prompt = MakePrompt(request);
   const std::vector<std::vector<int32_t>> kept = KeptOf(request, prompt);
   const bool is_external = request.spec.policy == Policy::kExternal;
-  TestServer server;
+  TestServer server(carrier_kind().options());
   const std::unique_ptr<Carrier> carrier = carrier_kind().make(server);
   const PutResult put = PutAll(server.channel(), request, prompt, way().part_tokens,
                                is_external ? kept : std::vector<std::vector<int32_t>>(), carrier.get());

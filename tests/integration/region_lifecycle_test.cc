@@ -25,7 +25,7 @@
 namespace chunkkv {
 namespace {
 
-constexpr int64_t kFileBytes = int64_t{1} << 20;
+constexpr int64_t kFileBytes = int64_t{2} << 20;
 
 PutRequest FullRequest() {
   PutRequest request = SmallRequest();
@@ -59,18 +59,41 @@ v1::PutCacheRequest KeysInRegion(const std::string& region_id, int32_t layer) {
   return message;
 }
 
+PutRequest FromTokenScores() {
+  PutRequest request = SmallRequest();
+  request.score_source = ScoreSource::kTokenScores;
+  return request;
+}
+
+// Begins a put whose first layer's keys, selected from, still wait in the region.
+void PutKeysThatWait(PutClient& put, const PutRequest& request, const std::string& region_id) {
+  v1::Begin begin = BeginOf(request);
+  begin.set_transfer_id("transfer");
+  ASSERT_TRUE(put.Begin(begin).has_value());
+  put.Send(KeysInRegion(region_id, 0));
+  put.SendScores(request, MakePrompt(request), 0);
+  ASSERT_TRUE(put.ReceiveSelection(0).has_value());  // the part before it was taken
+}
+
 void ExpectNothingLent(TestServer& server) {
   EXPECT_TRUE(TestServer::Eventually([&] { return server.server().local_holdings() == 0; }))
       << server.server().local_holdings();
 }
 
-TEST(RegionLifecycleTest, SaysOfEveryPartThatItIsConsumedOnce) {
-  TestServer server;
+class RegionLifecycleTest : public testing::TestWithParam<RegionKind> {
+ protected:
+  static ServerOptions Options() {
+    return GetParam() == RegionKind::kSharedMemory ? SmallServer() : ServerWithDeviceRegions();
+  }
+};
+
+TEST_P(RegionLifecycleTest, SaysOfEveryPartThatItIsConsumedOnce) {
+  TestServer server(Options());
   for (const ScoreSource source : {ScoreSource::kQueryWindow, ScoreSource::kTokenScores}) {
     PutRequest request = SmallRequest();
     request.score_source = source;
     request.key.fill(static_cast<uint8_t>(source));
-    const auto carrier = MakeRegionCarrier(server, /*paged=*/false);
+    const auto carrier = MakeRegionCarrier(server, GetParam(), /*paged=*/false);
     const PutResult put = PutAll(server.channel(), request, MakePrompt(request), 7, {}, carrier.get());
     ASSERT_TRUE(put.end.ok()) << put.end;
     // 14 parts each of keys and values of 3 layers, and the scores of each layer.
@@ -80,11 +103,11 @@ TEST(RegionLifecycleTest, SaysOfEveryPartThatItIsConsumedOnce) {
 }
 
 // A cache is full most of the time: what a put holds beside its reservation makes room as everything else does.
-TEST(RegionLifecycleTest, PutsIntoAFullStore) {
-  ServerOptions options = SmallServer();
+TEST_P(RegionLifecycleTest, PutsIntoAFullStore) {
+  ServerOptions options = Options();
   options.store.host_budget_bytes = 1 << 20;
   TestServer server(options);
-  const auto carrier = MakeRegionCarrier(server, /*paged=*/true);
+  const auto carrier = MakeRegionCarrier(server, GetParam(), /*paged=*/true);
   for (uint8_t number = 0; number < 40; ++number) {
     PutRequest request = FullRequest();
     request.key.fill(number);
@@ -95,11 +118,11 @@ TEST(RegionLifecycleTest, PutsIntoAFullStore) {
   server.ExpectAtRest();
 }
 
-TEST(RegionLifecycleTest, ListsTheTenantsRegionsUntilTheyAreUnregistered) {
-  TestServer server;
+TEST_P(RegionLifecycleTest, ListsTheTenantsRegionsUntilTheyAreUnregistered) {
+  TestServer server(Options());
   LocalClient client(server.server_options().local_socket.path);
   const SharedFile file(kFileBytes);
-  const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes);
+  const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes, GetParam());
   v1::ListRegionsResponse response;
   {
     grpc::ClientContext context;
@@ -107,6 +130,7 @@ TEST(RegionLifecycleTest, ListsTheTenantsRegionsUntilTheyAreUnregistered) {
   }
   ASSERT_EQ(response.regions_size(), 1);
   EXPECT_EQ(response.regions(0).region_id(), region_id);
+  EXPECT_EQ(response.regions(0).kind(), static_cast<int>(GetParam()) + 1);
   EXPECT_EQ(response.regions(0).size_bytes(), kFileBytes);
   EXPECT_EQ(response.regions(0).active_transfers(), 0);
   EXPECT_TRUE(Unregister(server, region_id));
@@ -114,42 +138,29 @@ TEST(RegionLifecycleTest, ListsTheTenantsRegionsUntilTheyAreUnregistered) {
   ExpectNothingLent(server);
 }
 
-TEST(RegionLifecycleTest, AClientThatGoesTakesItsRegionsWithItAndItsPutFails) {
-  TestServer server;
+TEST_P(RegionLifecycleTest, AClientThatGoesTakesItsRegionsWithItAndItsPutFails) {
+  TestServer server(Options());
   auto client = std::make_unique<LocalClient>(server.server_options().local_socket.path);
   const SharedFile file(kFileBytes);
-  const std::string region_id = RegisterFile(*client, server.stub(), file, kFileBytes);
-  PutRequest request = SmallRequest();
-  request.score_source = ScoreSource::kTokenScores;
-  v1::Begin begin = BeginOf(request);
-  begin.set_transfer_id("transfer");
+  const std::string region_id = RegisterFile(*client, server.stub(), file, kFileBytes, GetParam());
+  const PutRequest request = FromTokenScores();
   PutClient put(server.channel());
-  ASSERT_TRUE(put.Begin(begin).has_value());
-  const Prompt prompt = MakePrompt(request);
-  put.Send(KeysInRegion(region_id, 0));
-  put.SendScores(request, prompt, 0);
-  ASSERT_TRUE(put.ReceiveSelection(0).has_value());  // the part before it was taken
+  PutKeysThatWait(put, request, region_id);
   client = nullptr;
   ExpectNothingLent(server);
-  put.SendRows(request, prompt, 0, 1, 0, 96);
+  put.SendRows(request, MakePrompt(request), 0, 1, 0, 96);
   EXPECT_EQ(put.Finish().reason, "REGION_CLOSED");
   server.ExpectAtRest();
 }
 
-TEST(RegionLifecycleTest, UnregisteredWhileAPutStillNeedsItEndsThatPut) {
-  TestServer server;
+TEST_P(RegionLifecycleTest, UnregisteredWhileAPutStillNeedsItEndsThatPut) {
+  TestServer server(Options());
   LocalClient client(server.server_options().local_socket.path);
   const SharedFile file(kFileBytes);
-  const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes);
-  PutRequest request = SmallRequest();
-  request.score_source = ScoreSource::kTokenScores;
-  v1::Begin begin = BeginOf(request);
-  begin.set_transfer_id("transfer");
+  const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes, GetParam());
+  const PutRequest request = FromTokenScores();
   PutClient put(server.channel());
-  ASSERT_TRUE(put.Begin(begin).has_value());
-  put.Send(KeysInRegion(region_id, 0));
-  put.SendScores(request, MakePrompt(request), 0);
-  ASSERT_TRUE(put.ReceiveSelection(0).has_value());  // the part before it was taken
+  PutKeysThatWait(put, request, region_id);
   EXPECT_TRUE(Unregister(server, region_id));
   put.SendRows(request, MakePrompt(request), 0, 1, 0, 96);
   EXPECT_EQ(put.Finish().reason, "REGION_CLOSED");
@@ -158,14 +169,14 @@ TEST(RegionLifecycleTest, UnregisteredWhileAPutStillNeedsItEndsThatPut) {
 
 // Cancels a put after each of its messages, quiesces, and overwrites everything: the next put of the prompt must be
 // stored as it is sent, and nothing may be read or left behind.
-TEST(RegionLifecycleTest, AfterQuiescingACancelledPutItsPagesAreFree) {
-  TestServer server;
+TEST_P(RegionLifecycleTest, AfterQuiescingACancelledPutItsPagesAreFree) {
+  TestServer server(Options());
   const PutRequest request = SmallRequest();
   const Prompt prompt = MakePrompt(request);
   for (int messages = 0; messages < 9; ++messages) {
     LocalClient client(server.server_options().local_socket.path);
     SharedFile file(kFileBytes);
-    const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes);
+    const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes, GetParam());
     const std::string transfer_id = "cancelled " + std::to_string(messages);
     v1::Begin begin = BeginOf(request);
     begin.set_transfer_id(transfer_id);
@@ -191,28 +202,17 @@ TEST(RegionLifecycleTest, AfterQuiescingACancelledPutItsPagesAreFree) {
 }
 
 // Cancels a get at each of its messages, quiesces, and overwrites its pages: nothing may land in them afterwards.
-TEST(RegionLifecycleTest, AfterQuiescingACancelledGetNothingLandsInItsPages) {
-  TestServer server;
+TEST_P(RegionLifecycleTest, AfterQuiescingACancelledGetNothingLandsInItsPages) {
+  TestServer server(Options());
   const PutRequest put = FullRequest();
   ASSERT_TRUE(PutAll(server.channel(), put, MakePrompt(put)).end.ok());
   LocalClient client(server.server_options().local_socket.path);
   SharedFile file(kFileBytes);
-  const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes);
+  const std::string region_id = RegisterFile(client, server.stub(), file, kFileBytes, GetParam());
   for (int messages = 0; messages < 7; ++messages) {
     v1::GetCacheRequest request = GetRequestOf(put);
     request.set_transfer_id("cancelled " + std::to_string(messages));
-    int64_t offset = 0;
-    for (int32_t layer = 0; layer < 3; ++layer) {
-      for (const TensorSpec& spec : LayerTensors(put.layout, layer)) {
-        v1::GetCacheRequest::LayerTarget* target = request.mutable_target()->add_layers();
-        target->set_layer(layer);
-        target->set_tensor(static_cast<v1::TensorKind>(spec.kind));
-        target->mutable_slice()->set_region_id(region_id);
-        target->mutable_slice()->set_offset_bytes(offset);
-        target->mutable_slice()->set_length_bytes(96 * spec.row_bytes);
-        offset += 96 * spec.row_bytes;
-      }
-    }
+    *request.mutable_target() = DenseTarget(region_id, put);
     RawStream get(server.channel(), "GetCache");
     get.Send(request);
     get.HalfClose();
@@ -225,6 +225,16 @@ TEST(RegionLifecycleTest, AfterQuiescingACancelledGetNothingLandsInItsPages) {
         << messages;
   }
 }
+
+std::string NameOfKind(const testing::TestParamInfo<RegionKind>& info) {
+  const char* const names[] = {"SharedMemory", "CudaIpc", "CudaDescriptors"};
+  return names[static_cast<int>(info.param)];
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, RegionLifecycleTest,
+                         testing::Values(RegionKind::kSharedMemory, RegionKind::kCudaIpc,
+                                         RegionKind::kCudaDescriptors),
+                         NameOfKind);
 
 // --- Mapping ---
 

@@ -24,9 +24,17 @@ std::unique_ptr<Carrier> MakeInlineCarrier() { return std::make_unique<InlineCar
 std::ostream& operator<<(std::ostream& out, const CarrierKind& kind) { return out << kind.name; }
 
 std::vector<CarrierKind> AllCarriers() {
-  return {{"Inline", [](TestServer&) { return MakeInlineCarrier(); }},
-          {"SharedMemory", [](TestServer& server) { return MakeRegionCarrier(server, /*paged=*/false); }},
-          {"PagedSharedMemory", [](TestServer& server) { return MakeRegionCarrier(server, /*paged=*/true); }}};
+  std::vector<CarrierKind> kinds = {{"Inline", [](TestServer&) { return MakeInlineCarrier(); }}};
+  for (const bool paged : {false, true}) {
+    const std::string prefix = paged ? "Paged" : "";
+    const auto region = [paged](RegionKind kind) {
+      return [kind, paged](TestServer& server) { return MakeRegionCarrier(server, kind, paged); };
+    };
+    kinds.push_back({prefix + "SharedMemory", region(RegionKind::kSharedMemory)});
+    kinds.push_back({prefix + "CudaIpc", region(RegionKind::kCudaIpc), ServerWithDeviceRegions});
+    kinds.push_back({prefix + "CudaDescriptors", region(RegionKind::kCudaDescriptors), ServerWithDeviceRegions});
+  }
+  return kinds;
 }
 
 }  // namespace chunkkv

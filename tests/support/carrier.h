@@ -10,6 +10,7 @@
 
 #include "chunkkv/v1/put.pb.h"
 #include "service/session/put_request.h"
+#include "service/transfer/region/region_table.h"
 #include "tests/support/get_client.h"
 #include "tests/support/test_server.h"
 
@@ -33,12 +34,13 @@ class Carrier {
 };
 
 std::unique_ptr<Carrier> MakeInlineCarrier();
-// Dense slices, or rows in the pages of an engine's cache; into a region of the client's.
-std::unique_ptr<Carrier> MakeRegionCarrier(TestServer& server, bool paged);
+// Into and out of a region of the client's: dense slices, or rows in the pages of an engine's cache.
+std::unique_ptr<Carrier> MakeRegionCarrier(TestServer& server, RegionKind kind, bool paged);
 
 struct CarrierKind {
   std::string name;
   std::function<std::unique_ptr<Carrier>(TestServer& server)> make;
+  ServerOptions (*options)() = SmallServer;
 };
 std::ostream& operator<<(std::ostream& out, const CarrierKind& kind);
 std::vector<CarrierKind> AllCarriers();

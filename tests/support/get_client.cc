@@ -89,6 +89,25 @@ int64_t RowsOf(const v1::GetHeader& header, int32_t layer) {
   return 0;
 }
 
+v1::GetCacheRequest::Target DenseTarget(const std::string& region_id, const PutRequest& put) {
+  v1::GetCacheRequest::Target target;
+  int64_t offset = 0;
+  for (int32_t layer = 0; layer < LayerCount(put.layout); ++layer) {
+    for (const TensorSpec& spec : LayerTensors(put.layout, layer)) {
+      v1::GetCacheRequest::LayerTarget* place = target.add_layers();
+      place->set_layer(layer);
+      place->set_tensor(static_cast<v1::TensorKind>(spec.kind));
+      if (!spec.is_per_token()) place->set_name(spec.name);
+      place->mutable_slice()->set_region_id(region_id);
+      place->mutable_slice()->set_offset_bytes(offset);
+      place->mutable_slice()->set_length_bytes(spec.is_per_token() ? put.token_count * spec.row_bytes
+                                                                   : spec.size_bytes);
+      offset += place->slice().length_bytes();
+    }
+  }
+  return target;
+}
+
 v1::GetCacheRequest GetRequestOf(const PutRequest& request) {
   v1::GetCacheRequest wire;
   rpc::ToWire(request.model, wire.mutable_model());

@@ -30,6 +30,9 @@ struct GotEntry {
 // Rows of `layer`, an attention layer.
 int64_t RowsOf(const v1::GetHeader& header, int32_t layer);
 
+// Room in a region for all of an entry that is put as `put` says, one tensor after the other.
+v1::GetCacheRequest::Target DenseTarget(const std::string& region_id, const PutRequest& put);
+
 v1::GetCacheRequest GetRequestOf(const PutRequest& request);
 GotEntry GetAll(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheRequest& request);
 

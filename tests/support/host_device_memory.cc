@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <iterator>
 #include <new>
+#include <string>
 
 #include "chunkkv/kernels/status.h"
 
@@ -17,6 +19,14 @@ namespace {
 
 constexpr std::align_val_t kAlignment{256};
 constexpr int kGarbage = 0xff;
+constexpr uint32_t kHandleMagic = 0x484F5354;
+
+struct HandleFields {
+  uint32_t magic;
+  int32_t process;
+  int64_t descriptor;
+  uint64_t bytes;
+};
 
 absl::Status OutOfMemoryStatus() {
   return ErrorStatus(absl::StatusCode::kResourceExhausted, "DEVICE_MEMORY_EXHAUSTED", "the device's memory is full");
@@ -30,7 +40,7 @@ absl::Status OutOfMemoryStatus() {
 }  // namespace
 
 HostDeviceMemory::~HostDeviceMemory() {
-  if (held_count_ != 0) Fail("blocks, slabs, registrations or streams were not given back");
+  if (held_count_ != 0) Fail("blocks, slabs, imported memory, registrations or streams were not given back");
 }
 
 absl::Status HostDeviceMemory::CheckCall() {
@@ -96,6 +106,64 @@ absl::StatusOr<int> HostDeviceMemory::ExportDescriptor(void* slab) {
   if (absl::Status status = CheckCall(); !status.ok()) return status;
   const std::lock_guard<std::mutex> lock(mutex_);
   return fcntl(slabs_.at(slab).descriptor, F_DUPFD_CLOEXEC, 0);
+}
+
+IpcHandle HostDeviceMemory::HandleOf(int descriptor, size_t bytes) {
+  const HandleFields fields = {kHandleMagic, getpid(), descriptor, bytes};
+  IpcHandle handle{};
+  std::memcpy(handle.data(), &fields, sizeof fields);
+  return handle;
+}
+
+absl::StatusOr<ImportedMemory> HostDeviceMemory::ImportHandle(const IpcHandle& handle) {
+  if (absl::Status status = CheckCall(); !status.ok()) return status;
+  HandleFields fields;
+  std::memcpy(&fields, handle.data(), sizeof fields);
+  const bool is_ours = fields.magic == kHandleMagic;
+  const std::string path = "/proc/" + std::to_string(fields.process) + "/fd/" + std::to_string(fields.descriptor);
+  const ExportedSegment segment = {is_ours ? open(path.c_str(), O_RDWR | O_CLOEXEC) : -1, fields.bytes};
+  if (segment.descriptor < 0) return FailedPrecondition("NOT_IPC_MEMORY", "a handle of nothing");
+  absl::StatusOr<ImportedMemory> imported = ImportSegments({&segment, 1});
+  close(segment.descriptor);
+  return imported;
+}
+
+absl::StatusOr<ImportedMemory> HostDeviceMemory::ImportSegments(absl::Span<const ExportedSegment> segments) {
+  if (absl::Status status = CheckAllocation(); !status.ok()) return status;
+  ImportedMemory imported;
+  for (const ExportedSegment& segment : segments) imported.bytes += segment.bytes;
+  void* const reserved = mmap(nullptr, imported.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (reserved == MAP_FAILED) Fail("no addresses for segments");
+  imported.data = static_cast<std::byte*>(reserved);
+  std::byte* at = imported.data;
+  for (const ExportedSegment& segment : segments) {
+    struct stat file;
+    const bool is_exported =
+        fstat(segment.descriptor, &file) == 0 && static_cast<size_t>(file.st_size) == segment.bytes &&
+        mmap(at, segment.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, segment.descriptor, 0) != MAP_FAILED;
+    at += segment.bytes;
+    if (is_exported) continue;
+    munmap(reserved, imported.bytes);
+    return FailedPrecondition("NOT_DEVICE_MEMORY", "not a segment of this size");
+  }
+  ++held_count_;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  imported_[imported.data] = imported.bytes;
+  return imported;
+}
+
+void HostDeviceMemory::CloseImported(std::byte* data) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = imported_.find(data);
+  if (found == imported_.end()) Fail("imported memory that is none");
+  munmap(data, found->second);
+  imported_.erase(found);
+  --held_count_;
+}
+
+int HostDeviceMemory::imported_count() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return static_cast<int>(imported_.size());
 }
 
 absl::Status HostDeviceMemory::RegisterHost(void* memory, size_t bytes) {

@@ -24,6 +24,9 @@ class HostDeviceMemory final : public DeviceMemory {
   void BreakAfter(int call_count) { calls_left_ = call_count; }
   void RunOutOfMemoryOnce(int allocation_count) { allocations_left_ = allocation_count; }
 
+  // Memory that ImportHandle finds: a file in memory, of this process, for as long as it is open.
+  static IpcHandle HandleOf(int descriptor, size_t bytes);
+
   // Flips a bit at the beginning of every slab.
   void DamageSlabs();
 
@@ -32,6 +35,7 @@ class HostDeviceMemory final : public DeviceMemory {
   bool is_broken() const { return is_broken_; }
   int64_t slab_bytes() const { return slab_bytes_; }
   int registration_count() const;  // now
+  int imported_count() const;      // now
 
   MemoryPlace Place() const override { return {}; }
   absl::StatusOr<void*> Allocate(size_t bytes) override;
@@ -41,6 +45,10 @@ class HostDeviceMemory final : public DeviceMemory {
   absl::StatusOr<void*> AllocateSlab(size_t bytes) override;
   void FreeSlab(void* slab) override;
   absl::StatusOr<int> ExportDescriptor(void* slab) override;
+  absl::StatusOr<ImportedMemory> ImportHandle(const IpcHandle& handle) override;
+  // Files in memory, of exactly these sizes.
+  absl::StatusOr<ImportedMemory> ImportSegments(absl::Span<const ExportedSegment> segments) override;
+  void CloseImported(std::byte* data) override;
   absl::Status RegisterHost(void* memory, size_t bytes) override;
   void UnregisterHost(void* memory) override;
   absl::StatusOr<void*> CreateStream() override;
@@ -63,10 +71,11 @@ class HostDeviceMemory final : public DeviceMemory {
   std::atomic<int> allocations_left_{-1};
   std::atomic<int> allocation_count_{0};
   std::atomic<int> call_count_{0};
-  std::atomic<int> held_count_{0};  // blocks, slabs, registrations and streams
+  std::atomic<int> held_count_{0};  // blocks, slabs, imported memory, registrations and streams
   std::atomic<int64_t> slab_bytes_{0};
   mutable std::mutex mutex_;
   std::map<void*, Slab> slabs_;
+  std::map<std::byte*, size_t> imported_;  // bytes by address
   std::map<const std::byte*, size_t> registered_;  // bytes from an address on
 };
 

@@ -9,6 +9,7 @@
 
 #include "service/base/check.h"
 #include "service/rpc/wire_bytes.h"
+#include "tests/support/host_device_memory.h"
 
 namespace chunkkv {
 
@@ -68,11 +69,24 @@ std::string LocalClient::ReasonOf(const ReceivedLocalMessage& answer) {
 }
 
 std::string RegisterFile(LocalClient& client, v1::KvCacheService::Stub& stub, const SharedFile& file,
-                         int64_t size_bytes) {
+                         int64_t size_bytes, RegionKind kind) {
   v1::RegisterRegionRequest request;
-  request.set_token(rpc::ToString(client.Offer(file.descriptor())));
-  request.set_kind(v1::RegisterRegionRequest::SHARED_MEMORY);
   request.set_size_bytes(size_bytes);
+  const int descriptor = kind == RegionKind::kCudaIpc ? -1 : file.descriptor();
+  const std::string token = rpc::ToString(client.Offer(descriptor));
+  if (kind == RegionKind::kCudaDescriptors) {
+    request.set_kind(v1::RegisterRegionRequest::CUDA_POSIX_DESCRIPTOR);
+    request.add_segments()->set_token(token);
+    request.mutable_segments(0)->set_size_bytes(size_bytes);
+  } else {
+    request.set_token(token);
+    request.set_kind(v1::RegisterRegionRequest::SHARED_MEMORY);
+  }
+  if (kind == RegionKind::kCudaIpc) {
+    request.set_kind(v1::RegisterRegionRequest::CUDA_IPC);
+    const IpcHandle handle = HostDeviceMemory::HandleOf(file.descriptor(), static_cast<size_t>(size_bytes));
+    request.set_cuda_ipc_handle(handle.data(), handle.size());
+  }
   v1::RegisterRegionResponse response;
   grpc::ClientContext context;
   return stub.RegisterRegion(&context, request, &response).ok() ? response.region_id() : "";

@@ -11,6 +11,7 @@
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "service/format/file_descriptor.h"
 #include "service/format/local_message.h"
+#include "service/transfer/region/region_table.h"
 
 namespace chunkkv {
 
@@ -54,9 +55,10 @@ class LocalClient {
   FileDescriptor connection_;
 };
 
-// Offers `file` and registers it; the region's id, or empty where that failed.
+// Offers `file` and registers it; the region's id, or empty where that failed. Of other kinds the file stands in for
+// device memory (host_device_memory.h): one allocation, of a multiple of 2 MiB where it has a descriptor.
 std::string RegisterFile(LocalClient& client, v1::KvCacheService::Stub& stub, const SharedFile& file,
-                         int64_t size_bytes);
+                         int64_t size_bytes, RegionKind kind = RegionKind::kSharedMemory);
 
 }  // namespace chunkkv
 

@@ -89,6 +89,25 @@ PartHeader RowsPart(const PutRequest& request, int32_t layer, size_t tensor, int
   return header;
 }
 
+std::vector<std::pair<PartTensor, const Bytes*>> ScoreInputsOf(const PromptLayer& layer) {
+  std::vector<std::pair<PartTensor, const Bytes*>> inputs = {{PartTensor::kQueries, &layer.queries},
+                                                             {PartTensor::kLse, &layer.lse},
+                                                             {PartTensor::kAttention, &layer.attention},
+                                                             {PartTensor::kTokenScores, &layer.token_scores}};
+  std::erase_if(inputs, [](const auto& input) { return input.second->empty(); });
+  return inputs;
+}
+
+PartHeader BytesPart(int32_t layer, PartTensor tensor, int64_t begin, int64_t end) {
+  PartHeader header;
+  header.layer = layer;
+  header.tensor = tensor;
+  header.range = RangeKind::kBytes;
+  header.begin = begin;
+  header.end = end;
+  return header;
+}
+
 std::optional<v1::PutCacheResponse> PutClient::Receive() {
   const std::optional<std::string> bytes = stream_.Receive();
   v1::PutCacheResponse response;
@@ -164,19 +183,10 @@ bool PutClient::SendNamed(const PutRequest& request, const Prompt& prompt, int32
 
 bool PutClient::SendScores(const PutRequest& request, const Prompt& prompt, int32_t layer) {
   if (!FindRun(request.layout, layer)->is_attention()) return true;
-  const std::pair<PartTensor, const Bytes*> inputs[] = {{PartTensor::kQueries, &prompt[layer].queries},
-                                                        {PartTensor::kLse, &prompt[layer].lse},
-                                                        {PartTensor::kAttention, &prompt[layer].attention},
-                                                        {PartTensor::kTokenScores, &prompt[layer].token_scores}};
-  for (const auto& [tensor, bytes] : inputs) {
+  for (const auto& [tensor, bytes] : ScoreInputsOf(prompt[layer])) {
     const auto size = static_cast<int64_t>(bytes->size());
     for (int64_t begin = 0; begin < size; begin += kPieceBytes) {
-      PartHeader header;
-      header.layer = layer;
-      header.tensor = tensor;
-      header.range = RangeKind::kBytes;
-      header.begin = begin;
-      header.end = std::min(begin + kPieceBytes, size);
+      const PartHeader header = BytesPart(layer, tensor, begin, std::min(begin + kPieceBytes, size));
       if (!SendPart(header, Bytes(bytes->begin() + header.begin, bytes->begin() + header.end))) return false;
     }
   }

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "chunkkv/v1/put.pb.h"
@@ -19,6 +20,11 @@ v1::Begin BeginOf(const PutRequest& request);
 // With the right checksum.
 v1::PutCacheRequest InlinePart(const PartHeader& header, const Bytes& bytes);
 PartHeader RowsPart(const PutRequest& request, int32_t layer, size_t tensor, int64_t begin, int64_t end);
+
+// What a layer is selected from, where there is any: what it is, and its bytes.
+std::vector<std::pair<PartTensor, const Bytes*>> ScoreInputsOf(const PromptLayer& layer);
+// A part of bytes [begin, end).
+PartHeader BytesPart(int32_t layer, PartTensor tensor, int64_t begin, int64_t end);
 
 class PutClient {
  public:

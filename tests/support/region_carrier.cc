@@ -60,9 +60,9 @@ class PagedPlace {
 
 class RegionCarrier final : public Carrier {
  public:
-  RegionCarrier(TestServer& server, bool paged)
+  RegionCarrier(TestServer& server, RegionKind kind, bool paged)
       : paged_(paged), client_(server.server_options().local_socket.path), file_(kRegionBytes) {
-    region_id_ = RegisterFile(client_, server.stub(), file_, kRegionBytes);
+    region_id_ = RegisterFile(client_, server.stub(), file_, kRegionBytes, kind);
     CHUNKKV_CHECK(!region_id_.empty());
   }
 
@@ -205,8 +205,8 @@ GotEntry RegionCarrier::Get(std::shared_ptr<grpc::Channel> channel, const v1::Ge
 
 }  // namespace
 
-std::unique_ptr<Carrier> MakeRegionCarrier(TestServer& server, bool paged) {
-  return std::make_unique<RegionCarrier>(server, paged);
+std::unique_ptr<Carrier> MakeRegionCarrier(TestServer& server, RegionKind kind, bool paged) {
+  return std::make_unique<RegionCarrier>(server, kind, paged);
 }
 
 }  // namespace chunkkv

@@ -6,10 +6,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
 
 #include "service/base/check.h"
+#include "tests/support/host_device_memory.h"
 #include "tests/support/store_at_rest.h"
 
 namespace chunkkv {
@@ -26,6 +28,13 @@ ServerOptions SmallServer() {
   options.map_entries = true;
   options.store.host_budget_bytes = int64_t{64} << 20;
   options.store.max_entry_bytes = options.store.host_budget_bytes;
+  return options;
+}
+
+ServerOptions ServerWithDeviceRegions() {
+  ServerOptions options = SmallServer();
+  options.device_regions = true;
+  options.open_device_memory = [] { return std::make_unique<HostDeviceMemory>(); };
   return options;
 }
 

@@ -15,6 +15,8 @@ namespace chunkkv {
 
 // 64 MiB for entries, two threads an executor, no scrubbing, a local socket, entries that can be mapped.
 ServerOptions SmallServer();
+// And regions of device memory: of the host, in a device's place.
+ServerOptions ServerWithDeviceRegions();
 
 class TestServer {
  public:

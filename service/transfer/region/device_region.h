@@ -21,6 +21,7 @@ class DeviceRegion final : public PeerMemory {
 
   int64_t size_bytes() const override { return size_bytes_; }
   bool is_writable() const override { return true; }
+  void Close() override { memory_ = nullptr; }
   absl::Status Read(int64_t offset, absl::Span<std::byte> to, const Cancelled& cancelled) const override;
   absl::Status Write(absl::Span<const std::byte> from, int64_t offset, const Cancelled& cancelled) const override;
   absl::Status ReadRows(const PeerRows& from, absl::Span<const RowRun> runs, const RowTarget& to,
@@ -32,7 +33,7 @@ class DeviceRegion final : public PeerMemory {
   // One side is the region's.
   absl::Status Copy(const std::byte* from, std::byte* to, size_t size, const Cancelled& cancelled) const;
 
-  const std::shared_ptr<std::byte> memory_;
+  std::shared_ptr<std::byte> memory_;
   const int64_t size_bytes_;
   DeviceLane& lane_;
 };

@@ -137,7 +137,6 @@ bool LocalSocket::AnswerTo(PeerId peer, Connection& connection, LocalMessage mes
   const auto refuse = [&](std::string_view reason) { return SendLocalMessage(to, LocalError(reason), -1); };
   switch (message.kind) {
     case LocalMessage::kOffer: {
-      if (!received.descriptor.is_open()) return refuse("DESCRIPTOR_MISSING");
       const absl::StatusOr<Bytes32> token = regions_.Offer(peer, std::move(received.descriptor));
       if (!token.ok()) return refuse(StatusReason(token.status()));
       message.token = *token;

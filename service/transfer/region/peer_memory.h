@@ -22,6 +22,8 @@ class PeerMemory {
   virtual ~PeerMemory() = default;
   virtual int64_t size_bytes() const = 0;
   virtual bool is_writable() const = 0;
+  // Once nobody reads or writes any more, and nobody will: gives back what its owner must not free before.
+  virtual void Close() {}
 
   virtual absl::Status Read(int64_t offset, absl::Span<std::byte> to, const Cancelled& cancelled) const = 0;
   virtual absl::Status Write(absl::Span<const std::byte> from, int64_t offset, const Cancelled& cancelled) const = 0;

@@ -7,7 +7,6 @@
 #include "chunkkv/kernels/status.h"
 #include "service/base/random.h"
 #include "service/base/status_macros.h"
-#include "service/transfer/region/shared_memory.h"
 
 namespace chunkkv {
 namespace {
@@ -24,19 +23,27 @@ absl::Status TokenNotFound() {
   return ErrorStatus(absl::StatusCode::kNotFound, "TOKEN_NOT_FOUND", "token: no such offer");
 }
 
+// Its memory goes back before `quiet`: its owner may free it then.
+void CloseRegion(const RegionPtr& region, std::function<void()> quiet) {
+  region->gate->Close([region, quiet = std::move(quiet)] {
+    region->memory->Close();
+    quiet();
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<Bytes32> RegionTable::Offer(PeerId peer, FileDescriptor descriptor) {
-  auto held = std::make_shared<FileDescriptor>(std::move(descriptor));
   Bytes32 token;
   FillRandom(token.data(), token.size());
   MutexLock lock(mutex_);
   int64_t& count = offer_counts_[peer];
-  if (count >= limits_.max_offers_of_peer) {
-    return Exhausted("TOO_MANY_OFFERS", absl::StrCat("at most ", limits_.max_offers_of_peer, " offers at once"));
+  if (count >= limits_.max_offers_of_peer || static_cast<int64_t>(offers_.size()) >= limits_.max_offers) {
+    return Exhausted("TOO_MANY_OFFERS", absl::StrCat("at most ", limits_.max_offers_of_peer, " of a client and ",
+                                                     limits_.max_offers, " of all at once"));
   }
   ++count;
-  offers_.emplace(token, OfferOf{peer, std::move(held)});
+  offers_.emplace(token, OfferOf{peer, std::move(descriptor)});
   return token;
 }
 
@@ -59,7 +66,7 @@ void RegionTable::Forget(PeerId peer) {
       regions_.erase(here);
     }
   }
-  for (const RegionPtr& region : regions) region->gate->Close([] {});
+  for (const RegionPtr& region : regions) CloseRegion(region, [] {});
 }
 
 absl::Status RegionTable::CheckCount(const std::string& tenant) const {
@@ -72,27 +79,39 @@ absl::Status RegionTable::CheckCount(const std::string& tenant) const {
                                                     limits_.max_regions, " of all"));
 }
 
-absl::StatusOr<Bytes16> RegionTable::Register(const std::string& tenant, const Bytes32& token, int64_t size_bytes,
-                                              std::string name) {
-  OfferOf offer;
-  {
-    MutexLock lock(mutex_);
+absl::StatusOr<std::vector<RegionTable::OfferOf>> RegionTable::TakeOffers(absl::Span<const Bytes32> tokens) {
+  std::vector<OfferOf> taken;
+  for (const Bytes32& token : tokens) {
     const auto found = offers_.find(token);
     if (found == offers_.end()) return TokenNotFound();
-    CHUNKKV_RETURN_IF_ERROR(CheckCount(tenant));
-    offer = std::move(found->second);
+    taken.push_back(std::move(found->second));
     offers_.erase(found);
-    --offer_counts_[offer.peer];
+    --offer_counts_[taken.back().peer];
+    if (taken.back().peer != taken.front().peer) return TokenNotFound();
+  }
+  return taken;
+}
+
+absl::StatusOr<Bytes16> RegionTable::Register(NewRegion wanted, const MapOffers& map) {
+  absl::StatusOr<std::vector<OfferOf>> offers;
+  {
+    MutexLock lock(mutex_);
+    CHUNKKV_RETURN_IF_ERROR(CheckCount(wanted.tenant));
+    offers = TakeOffers(wanted.tokens);
+    if (!offers.ok()) return offers.status();
   }
   auto region = std::make_shared<Region>();
   FillRandom(region->id.data(), region->id.size());
-  region->tenant = tenant;
-  region->name = std::move(name);
-  region->peer = offer.peer;
-  CHUNKKV_ASSIGN_OR_RETURN(region->memory, SharedMemory::Map(std::move(*offer.descriptor), size_bytes));
+  region->tenant = std::move(wanted.tenant);
+  region->name = std::move(wanted.name);
+  region->kind = wanted.kind;
+  region->peer = offers->front().peer;
+  std::vector<FileDescriptor> descriptors;
+  for (OfferOf& offer : *offers) descriptors.push_back(std::move(offer.descriptor));
+  CHUNKKV_ASSIGN_OR_RETURN(region->memory, map(std::move(descriptors)));
   MutexLock lock(mutex_);
-  if (!offer_counts_.contains(offer.peer)) return TokenNotFound();  // gone meanwhile
-  CHUNKKV_RETURN_IF_ERROR(CheckCount(tenant));
+  if (!offer_counts_.contains(region->peer)) return TokenNotFound();  // gone meanwhile
+  CHUNKKV_RETURN_IF_ERROR(CheckCount(region->tenant));
   regions_.emplace(region->id, region);
   return region->id;
 }
@@ -113,7 +132,7 @@ absl::Status RegionTable::Unregister(const std::string& tenant, const Bytes16& i
     region = std::move(found->second);
     regions_.erase(found);
   }
-  region->gate->Close(std::move(quiet));
+  CloseRegion(region, std::move(quiet));
   return absl::OkStatus();
 }
 

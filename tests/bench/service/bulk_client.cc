@@ -49,14 +49,8 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& address) {
 PreparedPut::PreparedPut(const PutRequest& request, const Prompt& prompt) : request_(request) {
   for (int32_t layer = 0; layer < LayerCount(request.layout); ++layer) {
     layers_.emplace_back();
-    for (const auto& [tensor, scores] : {std::pair(PartTensor::kQueries, &prompt[layer].queries),
-                                         std::pair(PartTensor::kTokenScores, &prompt[layer].token_scores)}) {
-      if (scores->empty()) continue;
-      PartHeader header;
-      header.layer = layer;
-      header.tensor = tensor;
-      header.range = RangeKind::kBytes;
-      header.end = static_cast<int64_t>(scores->size());
+    for (const auto& [tensor, scores] : ScoreInputsOf(prompt[layer])) {
+      const PartHeader header = BytesPart(layer, tensor, 0, static_cast<int64_t>(scores->size()));
       Add(request, header, scores->data(), header.end);
     }
     const std::vector<TensorSpec> specs = LayerTensors(request.layout, layer);

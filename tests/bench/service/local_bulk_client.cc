@@ -39,15 +39,8 @@ v1::Committed LocalBulkClient::Put(const PutRequest& put, const Prompt& prompt, 
   stream->Write(message);
   int64_t offset = 0;
   for (int32_t layer = 0; layer < LayerCount(request.layout); ++layer) {
-    for (const auto& [tensor, scores] : {std::pair(PartTensor::kQueries, &prompt[layer].queries),
-                                         std::pair(PartTensor::kTokenScores, &prompt[layer].token_scores)}) {
-      if (scores->empty()) continue;
-      PartHeader header;
-      header.layer = layer;
-      header.tensor = tensor;
-      header.range = RangeKind::kBytes;
-      header.end = static_cast<int64_t>(scores->size());
-      stream->Write(InlinePart(header, *scores));
+    for (const auto& [tensor, scores] : ScoreInputsOf(prompt[layer])) {
+      stream->Write(InlinePart(BytesPart(layer, tensor, 0, static_cast<int64_t>(scores->size())), *scores));
     }
     for (size_t tensor = 0; tensor < prompt[layer].tensors.size(); ++tensor) {
       const auto size = static_cast<int64_t>(prompt[layer].tensors[tensor].size());
@@ -74,18 +67,7 @@ void LocalBulkClient::GetInto(const PutRequest& put, uint8_t key) {
   request.key.fill(key);
   v1::GetCacheRequest get = GetRequestOf(request);
   get.set_transfer_id(NextTransfer());
-  int64_t offset = 0;
-  for (int32_t layer = 0; layer < LayerCount(request.layout); ++layer) {
-    for (const TensorSpec& spec : LayerTensors(request.layout, layer)) {
-      v1::GetCacheRequest::LayerTarget* target = get.mutable_target()->add_layers();
-      target->set_layer(layer);
-      target->set_tensor(static_cast<v1::TensorKind>(spec.kind));
-      target->mutable_slice()->set_region_id(region_id_);
-      target->mutable_slice()->set_offset_bytes(offset);
-      target->mutable_slice()->set_length_bytes(request.token_count * spec.row_bytes);
-      offset += request.token_count * spec.row_bytes;
-    }
-  }
+  *get.mutable_target() = DenseTarget(region_id_, request);
   grpc::ClientContext context;
   const auto stream = stub_.GetCache(&context, get);
   v1::GetCacheResponse response;

@@ -47,7 +47,7 @@ class UnaryCallTest : public testing::Test {
   ScoreRecorder recorder_;
   const ProfileTable profiles_;
   LoadRate load_rate_;
-  LocalTransfers local_{"", false, clock_};
+  LocalTransfers local_{"", false, nullptr, clock_};
   const SingleTenant tenants_;
   Timers timers_{Clock::System()};
   Executor executor_{1};

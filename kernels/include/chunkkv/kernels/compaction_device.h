@@ -26,6 +26,8 @@ absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice);
 
 // The memory of that GPU. Errors: FAILED_PRECONDITION NO_DEVICE_MEMORY where it is none; UNAVAILABLE NO_CUDA_DEVICE.
 absl::StatusOr<std::unique_ptr<DeviceMemory>> OpenDeviceMemory(const CompactionDevice& device);
+// What works on that memory: its batches name addresses of the device. Errors: as OpenDeviceMemory.
+absl::StatusOr<std::unique_ptr<Compactor>> OpenDeviceCompactor(const CompactionDevice& device);
 
 }  // namespace chunkkv
 

@@ -5,16 +5,33 @@
 #ifndef CHUNKKV_KERNELS_DEVICE_MEMORY_H_
 #define CHUNKKV_KERNELS_DEVICE_MEMORY_H_
 
+#include <array>
 #include <cstddef>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "chunkkv/kernels/tensor_view.h"
 
 namespace chunkkv {
 
 // What slabs are made of: their sizes are multiples of it.
 inline constexpr size_t kSlabGranularityBytes = size_t{2} << 20;
+
+// As cudaIpcGetMemHandle makes it.
+using IpcHandle = std::array<std::byte, 64>;
+
+// Memory that another process owns, where this one reaches it.
+struct ImportedMemory {
+  std::byte* data = nullptr;
+  size_t bytes = 0;
+};
+
+// An allocation that another process has exported: not closed here.
+struct ExportedSegment {
+  int descriptor = -1;
+  size_t bytes = 0;  // a multiple of kSlabGranularityBytes
+};
 
 // Errors of all: INTERNAL CUDA_ERROR, after which nothing but giving back is to be expected of the device.
 class DeviceMemory {
@@ -41,6 +58,15 @@ class DeviceMemory {
   // A POSIX file descriptor of the slab's memory, the caller's to close. The memory lives until the slab is freed, the
   // descriptor is closed, and whoever imported it is done.
   virtual absl::StatusOr<int> ExportDescriptor(void* slab) = 0;
+
+  // The allocation that a handle names, all of it; the same one may be imported again. Errors: FAILED_PRECONDITION
+  // NOT_IPC_MEMORY (the handle names nothing that this process can reach, or memory of this process); as Allocate.
+  virtual absl::StatusOr<ImportedMemory> ImportHandle(const IpcHandle& handle) = 0;
+  // Allocations whose descriptors other processes have exported, one behind the other. Errors: FAILED_PRECONDITION
+  // NOT_DEVICE_MEMORY (a descriptor of something else, or a size that is not the allocation's); as AllocateSlab.
+  virtual absl::StatusOr<ImportedMemory> ImportSegments(absl::Span<const ExportedSegment> segments) = 0;
+  // Gives imported memory back, when nothing on the device may be using it any more.
+  virtual void CloseImported(std::byte* data) = 0;
 
   // Makes memory that the caller has mapped pinned, for as long as it is registered: the caller's mapping, and what is
   // in it, outlive the device. No two registrations may overlap. Errors: RESOURCE_EXHAUSTED DEVICE_MEMORY_EXHAUSTED,

@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <memory>
+#include <utility>
+#include <vector>
+
 #include "chunkkv/kernels/status.h"
 #include "tests/support/local_client.h"
 
@@ -10,6 +14,28 @@ namespace chunkkv {
 namespace {
 
 constexpr int64_t kBytes = 8192;
+
+// As large as there are descriptors.
+class Memory final : public PeerMemory {
+ public:
+  explicit Memory(int64_t size_bytes) : size_bytes_(size_bytes) {}
+  bool is_closed() const { return is_closed_; }
+  int64_t size_bytes() const override { return size_bytes_; }
+  bool is_writable() const override { return true; }
+  void Close() override { is_closed_ = true; }
+  absl::Status Read(int64_t, absl::Span<std::byte>, const Cancelled&) const override { return absl::OkStatus(); }
+  absl::Status Write(absl::Span<const std::byte>, int64_t, const Cancelled&) const override { return absl::OkStatus(); }
+  absl::Status ReadRows(const PeerRows&, absl::Span<const RowRun>, const RowTarget&, const Cancelled&) const override {
+    return absl::OkStatus();
+  }
+  absl::Status WriteRows(absl::Span<const std::byte>, const PeerRows&, int64_t, const Cancelled&) const override {
+    return absl::OkStatus();
+  }
+
+ private:
+  const int64_t size_bytes_;
+  bool is_closed_ = false;
+};
 
 class RegionTableTest : public testing::Test {
  protected:
@@ -19,9 +45,17 @@ class RegionTableTest : public testing::Test {
     return token.value_or(Bytes32{});
   }
   Bytes16 Register(PeerId peer, const std::string& tenant) {
-    const auto id = table_.Register(tenant, Offer(peer), kBytes, "name");
+    const auto id = Register(std::vector{Offer(peer)}, tenant);
     EXPECT_TRUE(id.ok()) << id.status();
     return id.value_or(Bytes16{});
+  }
+  absl::StatusOr<Bytes16> Register(std::vector<Bytes32> tokens, const std::string& tenant) {
+    NewRegion region;
+    region.tenant = tenant;
+    region.tokens = std::move(tokens);
+    return table_.Register(region, [](std::vector<FileDescriptor> descriptors) {
+      return std::make_shared<Memory>(static_cast<int64_t>(descriptors.size()));
+    });
   }
 
   SharedFile file_{kBytes};
@@ -41,9 +75,13 @@ TEST_F(RegionTableTest, UnregisteringWaitsUntilNothingTouchesTheRegion) {
   const Bytes16 id = Register(1, "a");
   const RegionPtr region = table_.Find("a", id).value();
   Gate::Pass pass = region->gate->Enter();
+  const auto& memory = static_cast<const Memory&>(*region->memory);
   bool quiet = false;
-  EXPECT_TRUE(table_.Unregister("a", id, [&] { quiet = true; }).ok());
-  EXPECT_FALSE(quiet);
+  EXPECT_TRUE(table_.Unregister("a", id, [&] {
+    EXPECT_TRUE(memory.is_closed()) << "its owner may free it now";
+    quiet = true;
+  }).ok());
+  EXPECT_FALSE(quiet || memory.is_closed());
   EXPECT_FALSE(table_.Find("a", id).ok());
   EXPECT_FALSE(region->gate->Enter());
   pass = Gate::Pass();
@@ -55,7 +93,7 @@ TEST_F(RegionTableTest, ForgetsEverythingOfAPeerAndNothingOfOthers) {
   const Bytes16 id = Register(1, "a");
   const Bytes16 other = Register(2, "a");
   table_.Forget(1);
-  EXPECT_EQ(StatusReason(table_.Register("a", token, kBytes, "").status()), "TOKEN_NOT_FOUND");
+  EXPECT_EQ(StatusReason(Register(std::vector{token}, "a").status()), "TOKEN_NOT_FOUND");
   EXPECT_FALSE(table_.Find("a", id).ok());
   EXPECT_TRUE(table_.Find("a", other).ok());
   table_.Forget(2);
@@ -68,19 +106,31 @@ TEST_F(RegionTableTest, IsBoundedForEachPeerEachTenantAndAll) {
   EXPECT_EQ(StatusReason(table_.Offer(1, FileDescriptor(dup(file_.descriptor()))).status()), "TOO_MANY_OFFERS");
   Register(2, "a");
   Register(2, "a");
-  EXPECT_EQ(StatusReason(table_.Register("a", Offer(3), kBytes, "").status()), "TOO_MANY_REGIONS");
+  EXPECT_EQ(StatusReason(Register(std::vector{Offer(3)}, "a").status()), "TOO_MANY_REGIONS");
   Register(2, "b");
   Register(2, "b");
-  EXPECT_EQ(StatusReason(table_.Register("c", Offer(3), kBytes, "").status()), "TOO_MANY_REGIONS");
+  EXPECT_EQ(StatusReason(Register(std::vector{Offer(3)}, "c").status()), "TOO_MANY_REGIONS");
 }
 
 TEST_F(RegionTableTest, ARefusedRegistrationOfAFullTableKeepsItsToken) {
   const Bytes16 first = Register(2, "a");
   Register(2, "a");
   const Bytes32 token = Offer(3);
-  EXPECT_FALSE(table_.Register("a", token, kBytes, "").ok());
+  EXPECT_FALSE(Register(std::vector{token}, "a").ok());
   EXPECT_TRUE(table_.Unregister("a", first, [] {}).ok());
-  EXPECT_TRUE(table_.Register("a", token, kBytes, "").ok());
+  EXPECT_TRUE(Register(std::vector{token}, "a").ok());
+}
+
+TEST_F(RegionTableTest, ARegionOfSeveralOffersTakesThemInOrder) {
+  const auto id = Register({Offer(1), Offer(1)}, "a");
+  ASSERT_TRUE(id.ok()) << id.status();
+  EXPECT_EQ(table_.Find("a", *id).value()->memory->size_bytes(), 2);
+  const Bytes32 of_another = Offer(2);
+  EXPECT_EQ(StatusReason(Register({Offer(1), of_another}, "b").status()), "TOKEN_NOT_FOUND") << "another peer's";
+  EXPECT_EQ(StatusReason(Register({of_another}, "b").status()), "TOKEN_NOT_FOUND") << "used up";
+  const Bytes32 once = Offer(1);
+  EXPECT_EQ(StatusReason(Register({once, once}, "b").status()), "TOKEN_NOT_FOUND") << "twice there";
+  EXPECT_EQ(table_.size(), 1);
 }
 
 }  // namespace
