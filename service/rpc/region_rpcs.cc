@@ -67,7 +67,7 @@ absl::StatusOr<std::shared_ptr<PeerMemory>> MapRegion(const LocalTransfers& loca
                              FixedFromWire<64>(request.cuda_ipc_handle(), "BAD_IPC_HANDLE", "cuda_ipc_handle"));
     IpcHandle handle;
     std::memcpy(handle.data(), bytes.data(), handle.size());
-    return local.device->OfHandle(handle, request.cuda_offset_bytes(), request.size_bytes());
+    return local.device->OfHandle(handle, request.cuda_ipc_offset_bytes(), request.size_bytes());
   }
   for (const FileDescriptor& descriptor : descriptors) {
     if (!descriptor.is_open()) return FailedPrecondition("DESCRIPTOR_MISSING", "token: an offer without a descriptor");
@@ -81,7 +81,7 @@ absl::StatusOr<std::shared_ptr<PeerMemory>> MapRegion(const LocalTransfers& loca
   for (int i = 0; i < request.segments_size(); ++i) {
     segments.push_back({std::move(descriptors[i]), request.segments(i).size_bytes()});
   }
-  return local.device->OfSegments(segments, request.cuda_offset_bytes(), request.size_bytes());
+  return local.device->OfSegments(segments, request.segments_offset_bytes(), request.size_bytes());
 }
 
 absl::Status TryUnregister(UnaryCall& call, const v1::UnregisterRegionRequest& request,

@@ -70,13 +70,13 @@ const BadInput kHandles[] = {
     {"HandleOfNothing", kPrecondition, "NOT_IPC_MEMORY",
      WithHandle([](Register& r, Owner&) { r.set_cuda_ipc_handle(std::string(64, 'h')); })},
     {"OffsetNegative", kInvalid, "BAD_REGION_OFFSET",
-     WithHandle([](Register& r, Owner&) { r.set_cuda_offset_bytes(-1); })},
+     WithHandle([](Register& r, Owner&) { r.set_cuda_ipc_offset_bytes(-1); })},
     {"OffsetPastTheEnd", kInvalid, "BAD_REGION_SIZE",
-     WithHandle([](Register& r, Owner&) { r.set_cuda_offset_bytes(kBytes + 1); })},
+     WithHandle([](Register& r, Owner&) { r.set_cuda_ipc_offset_bytes(kBytes + 1); })},
     {"OffsetAndSizePastTheEnd", kInvalid, "BAD_REGION_SIZE",
-     WithHandle([](Register& r, Owner&) { r.set_cuda_offset_bytes(1); })},
+     WithHandle([](Register& r, Owner&) { r.set_cuda_ipc_offset_bytes(1); })},
     {"OffsetAndSizeOverflow", kInvalid, "BAD_REGION_SIZE", WithHandle([](Register& r, Owner&) {
-       r.set_cuda_offset_bytes(kBytes);
+       r.set_cuda_ipc_offset_bytes(kBytes);
        r.set_size_bytes(kHuge);
      })},
     {"SizeZero", kInvalid, "BAD_REGION_SIZE", WithHandle([](Register& r, Owner&) { r.set_size_bytes(0); })},
@@ -114,7 +114,7 @@ const BadInput kSegments[] = {
     {"SizeAboveTheSegments", kInvalid, "BAD_REGION_SIZE",
      WithSegments([](Register& r, Owner&) { r.set_size_bytes(kBytes + 1); })},
     {"OffsetPastTheSegments", kInvalid, "BAD_REGION_SIZE",
-     WithSegments([](Register& r, Owner&) { r.set_cuda_offset_bytes(kHuge); })},
+     WithSegments([](Register& r, Owner&) { r.set_segments_offset_bytes(kHuge); })},
 };
 
 INSTANTIATE_TEST_SUITE_P(Handles, BadDeviceRegionTest, testing::ValuesIn(kHandles), NameOfRow);

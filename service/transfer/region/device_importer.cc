@@ -12,8 +12,8 @@ namespace chunkkv {
 namespace {
 
 absl::Status CheckRange(int64_t offset_bytes, int64_t size_bytes) {
-  if (offset_bytes < 0) return InvalidArgument("BAD_REGION_OFFSET", "offset_bytes: negative");
-  if (size_bytes <= 0) return InvalidArgument("BAD_REGION_SIZE", "size_bytes: not positive");
+  if (offset_bytes < 0) return InvalidArgument("BAD_REGION_OFFSET", "region: its offset is negative");
+  if (size_bytes <= 0) return InvalidArgument("BAD_REGION_SIZE", "region: its size is not positive");
   return absl::OkStatus();
 }
 
@@ -57,7 +57,7 @@ absl::StatusOr<std::shared_ptr<PeerMemory>> DeviceImporter::RegionOf(const Impor
       imported.data, [self = shared_from_this()](std::byte* data) { self->memory_->CloseImported(data); });
   const auto bytes = static_cast<int64_t>(imported.bytes);
   if (offset_bytes > bytes || size_bytes > bytes - offset_bytes) {
-    return InvalidArgument("BAD_REGION_SIZE", "offset_bytes + size_bytes: the memory has " + std::to_string(bytes) +
+    return InvalidArgument("BAD_REGION_SIZE", "region: the memory has " + std::to_string(bytes) +
                                                   " bytes");
   }
   return std::make_shared<DeviceRegion>(std::shared_ptr<std::byte>(memory, imported.data + offset_bytes), size_bytes,
