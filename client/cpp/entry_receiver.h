@@ -29,7 +29,8 @@ class EntryReceiver {
   explicit EntryReceiver(const GetRequest& request) : request_(request) {}
 
   // Tensors are not received, but lie in `memory` where the header says: to be called before Open. `owner` keeps it.
-  void PlaceIn(absl::Span<std::byte> memory, std::shared_ptr<void> owner);
+  // What the host may not read is not verified.
+  void PlaceIn(absl::Span<std::byte> memory, std::shared_ptr<void> owner, bool is_on_host = true);
 
   // The first header: opens the entry with layers [begin, end), as far as there are.
   // Errors: DATA_LOSS (ANOTHER_ENTRY, BAD_REPLY, DIGEST_MISMATCH), RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE, OUT_OF_MEMORY),
@@ -77,6 +78,7 @@ class EntryReceiver {
   const GetRequest& request_;
   absl::Span<std::byte> memory_;
   bool has_memory_ = false;
+  bool is_on_host_ = true;
   CachedEntry entry_;
   int32_t begin_ = 0;
   int32_t end_ = 0;

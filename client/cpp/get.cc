@@ -164,7 +164,7 @@ absl::StatusOr<CachedEntry> RunIntoRegion(Client::Impl& client, const GetRequest
   proto.mutable_target()->mutable_whole()->set_region_id(region.id());
   proto.mutable_target()->mutable_whole()->set_length_bytes(static_cast<int64_t>(region.bytes().size()));
   EntryReceiver receiver(request);
-  receiver.PlaceIn(region.bytes(), nullptr);
+  receiver.PlaceIn(region.bytes(), nullptr, region.is_on_host());
   LayerRange wanted;
   if (request.layers) wanted = {request.layers->first, request.layers->second};
   LayerStream stream(receiver, /*is_first=*/true, wanted, wanted);

@@ -43,15 +43,51 @@ absl::Status Region::Impl::Lend(int64_t size_bytes) {
       mmap(nullptr, static_cast<size_t>(size_bytes), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   if (address == MAP_FAILED) return OutOfMemory("mmap");
   bytes_ = {static_cast<std::byte*>(address), static_cast<size_t>(size_bytes)};
-  return Register(file.get());
+  is_mapped_ = true;
+  CHUNKKV_ASSIGN_OR_RETURN(const std::shared_ptr<LocalConnection> local, client_.Local());
+  CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token, local->Offer(file.get()));
+  v1::RegisterRegionRequest request;
+  request.set_kind(v1::RegisterRegionRequest::SHARED_MEMORY);
+  request.set_token(ToString(token));
+  return Register(std::move(request));
 }
 
-absl::Status Region::Impl::Register(int descriptor) {
+absl::StatusOr<std::unique_ptr<Region::Impl>> Region::Impl::LendDevice(Client::Impl& client, void* data,
+                                                                       int64_t size_bytes) {
+  if (size_bytes <= 0) return InvalidArgument("BAD_REGION_SIZE", "a region has at least one byte");
+  CHUNKKV_ASSIGN_OR_RETURN(const CudaDriver* driver, CudaDriver::Get());
+  CHUNKKV_ASSIGN_OR_RETURN(const ExportedMemory exported,
+                           Export(*driver, reinterpret_cast<uint64_t>(data), size_bytes));
+  std::unique_ptr<Impl> impl(new Impl(client));
+  impl->bytes_ = {static_cast<std::byte*>(data), static_cast<size_t>(size_bytes)};
+  CHUNKKV_RETURN_IF_ERROR(impl->LendExported(exported));
+  client.AddRegion(impl.get());
+  return impl;
+}
+
+absl::Status Region::Impl::LendExported(const ExportedMemory& exported) {
   CHUNKKV_ASSIGN_OR_RETURN(const std::shared_ptr<LocalConnection> local, client_.Local());
-  CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token, local->Offer(descriptor));
   v1::RegisterRegionRequest request;
-  request.set_token(ToString(token));
-  request.set_kind(v1::RegisterRegionRequest::SHARED_MEMORY);
+  if (!exported.ipc_handle.empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token, local->Offer(-1));
+    request.set_kind(v1::RegisterRegionRequest::CUDA_IPC);
+    request.set_token(ToString(token));
+    request.set_cuda_ipc_handle(exported.ipc_handle);
+    request.set_cuda_ipc_offset_bytes(exported.offset_bytes);
+    return Register(std::move(request));
+  }
+  request.set_kind(v1::RegisterRegionRequest::CUDA_POSIX_DESCRIPTOR);
+  request.set_segments_offset_bytes(exported.offset_bytes);
+  for (const ExportedMemory::Segment& segment : exported.segments) {
+    CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token, local->Offer(segment.descriptor.get()));
+    v1::RegisterRegionRequest::Segment* wire = request.add_segments();
+    wire->set_token(ToString(token));
+    wire->set_size_bytes(segment.size_bytes);
+  }
+  return Register(std::move(request));
+}
+
+absl::Status Region::Impl::Register(v1::RegisterRegionRequest request) {
   request.set_size_bytes(static_cast<int64_t>(bytes_.size()));
   v1::RegisterRegionResponse response;
   CallContext context(CallOptions{});
@@ -71,7 +107,7 @@ Region::Impl::~Impl() {
     CallContext context(CallOptions{});
     client_.stub().UnregisterRegion(context.get(), request, &response);
   }
-  if (!bytes_.empty()) munmap(bytes_.data(), bytes_.size());
+  if (is_mapped_) munmap(bytes_.data(), bytes_.size());
 }
 
 Region::Region(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -80,6 +116,11 @@ absl::Span<std::byte> Region::bytes() const { return impl_->bytes(); }
 
 absl::StatusOr<std::unique_ptr<Region>> Client::AllocateRegion(int64_t size_bytes) {
   CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<Region::Impl> region, Region::Impl::Allocate(*impl_, size_bytes));
+  return std::make_unique<Region>(std::move(region));
+}
+
+absl::StatusOr<std::unique_ptr<Region>> Client::LendDeviceMemory(void* data, int64_t size_bytes) {
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<Region::Impl> region, Region::Impl::LendDevice(*impl_, data, size_bytes));
   return std::make_unique<Region>(std::move(region));
 }
 

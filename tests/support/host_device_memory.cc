@@ -13,20 +13,13 @@
 #include <string>
 
 #include "chunkkv/kernels/status.h"
+#include "tests/support/host_device_handle.h"
 
 namespace chunkkv {
 namespace {
 
 constexpr std::align_val_t kAlignment{256};
 constexpr int kGarbage = 0xff;
-constexpr uint32_t kHandleMagic = 0x484F5354;
-
-struct HandleFields {
-  uint32_t magic;
-  int32_t process;
-  int64_t descriptor;
-  uint64_t bytes;
-};
 
 absl::Status OutOfMemoryStatus() {
   return ErrorStatus(absl::StatusCode::kResourceExhausted, "DEVICE_MEMORY_EXHAUSTED", "the device's memory is full");
@@ -109,7 +102,7 @@ absl::StatusOr<int> HostDeviceMemory::ExportDescriptor(void* slab) {
 }
 
 IpcHandle HostDeviceMemory::HandleOf(int descriptor, size_t bytes) {
-  const HandleFields fields = {kHandleMagic, getpid(), descriptor, bytes};
+  const HostDeviceHandle fields = {HostDeviceHandle::kMagic, getpid(), descriptor, bytes};
   IpcHandle handle{};
   std::memcpy(handle.data(), &fields, sizeof fields);
   return handle;
@@ -117,9 +110,9 @@ IpcHandle HostDeviceMemory::HandleOf(int descriptor, size_t bytes) {
 
 absl::StatusOr<ImportedMemory> HostDeviceMemory::ImportHandle(const IpcHandle& handle) {
   if (absl::Status status = CheckCall(); !status.ok()) return status;
-  HandleFields fields;
+  HostDeviceHandle fields;
   std::memcpy(&fields, handle.data(), sizeof fields);
-  const bool is_ours = fields.magic == kHandleMagic;
+  const bool is_ours = fields.magic == HostDeviceHandle::kMagic;
   const std::string path = "/proc/" + std::to_string(fields.process) + "/fd/" + std::to_string(fields.descriptor);
   const ExportedSegment segment = {is_ours ? open(path.c_str(), O_RDWR | O_CLOEXEC) : -1, fields.bytes};
   if (segment.descriptor < 0) return FailedPrecondition("NOT_IPC_MEMORY", "a handle of nothing");

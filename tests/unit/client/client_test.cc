@@ -1,6 +1,7 @@
 // The client against the real server program: every call.
 #include "chunkkv/client/client.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -601,9 +602,10 @@ TEST(ConnectTest, SaysThatNobodyAnswers) {
 
 class SharedMemoryClientTest : public ClientTest {
  protected:
-  void SetUp() override {
+  void SetUp() override { Start(CHUNKKV_SERVER_PROGRAM, "--map-entries"); }
+  void Start(const char* program, const std::string& option) {
     const std::string socket = testing::TempDir() + "chunkkv-client-" + std::to_string(getpid());
-    auto server = cli::ServerProcess::Start(CHUNKKV_SERVER_PROGRAM, {"--local-socket", socket, "--map-entries"});
+    auto server = cli::ServerProcess::Start(program, {"--local-socket", socket, option});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     auto client = Client::Connect(server_->address());
@@ -611,24 +613,25 @@ class SharedMemoryClientTest : public ClientTest {
     client_ = *std::move(client);
   }
 
-  // The cache's arrays, copied into `region`.
-  static std::vector<LayerArrays> ArraysIn(Region& region, const ToyCache& cache) {
-    std::vector<LayerArrays> arrays = cache.Arrays(true);
-    std::byte* next = region.bytes().data();
-    const auto move_in = [&](absl::Span<const std::byte>& bytes) {
-      std::copy(bytes.begin(), bytes.end(), next);
-      bytes = {next, bytes.size()};
-      next += bytes.size();
-    };
-    for (LayerArrays& layer : arrays) {
-      for (absl::Span<const std::byte>* bytes : {&layer.keys, &layer.values, &layer.queries}) {
-        if (!bytes->empty()) move_in(*bytes);
-      }
-      for (auto& [name, bytes] : layer.named) move_in(bytes);
-    }
-    return arrays;
-  }
 };
+
+// The cache's arrays, copied into `region`.
+std::vector<LayerArrays> ArraysIn(Region& region, const ToyCache& cache) {
+  std::vector<LayerArrays> arrays = cache.Arrays(true);
+  std::byte* next = region.bytes().data();
+  const auto move_in = [&](absl::Span<const std::byte>& bytes) {
+    std::copy(bytes.begin(), bytes.end(), next);
+    bytes = {next, bytes.size()};
+    next += bytes.size();
+  };
+  for (LayerArrays& layer : arrays) {
+    for (absl::Span<const std::byte>* bytes : {&layer.keys, &layer.values, &layer.queries}) {
+      if (!bytes->empty()) move_in(*bytes);
+    }
+    for (auto& [name, bytes] : layer.named) move_in(bytes);
+  }
+  return arrays;
+}
 
 TEST_F(SharedMemoryClientTest, PutsFromARegionAndGetsIntoOneAndMapped) {
   const ToyCache cache(kTokens);
@@ -699,6 +702,64 @@ TEST_F(SharedMemoryClientTest, ARegionThatIsTooSmallIsRefusedByName) {
   GetRequest get = RequestFor(request);
   get.region = region->get();
   EXPECT_EQ(StatusReason(client_->Get(get).status()), "TARGET_TOO_SMALL");
+}
+
+// --- Memory of a device: the host stands for it, on both sides ---
+
+enum DeviceAllocator { kCudaMalloc, kCuMemCreate, kCudaMallocAsync };
+
+constexpr size_t kSegmentBytes = size_t{2} << 20;
+
+// Allocations of kSegmentBytes, one behind the other.
+std::byte* Allocate(DeviceAllocator allocator, int count) {
+  void* const driver = dlopen("libcuda.so.1", RTLD_NOW);
+  using Function = void* (*)(int kind, size_t bytes, int count);
+  const auto allocate = reinterpret_cast<Function>(dlsym(driver, "HostCudaAllocate"));
+  return static_cast<std::byte*>(allocate(allocator, kSegmentBytes, count));
+}
+
+class DeviceMemoryClientTest : public SharedMemoryClientTest {
+ protected:
+  void SetUp() override { Start(CHUNKKV_HOST_DEVICE_SERVER, "--device-regions"); }
+
+};
+
+TEST_F(DeviceMemoryClientTest, PutsFromItAndGetsIntoIt) {
+  const ToyCache cache(kTokens);
+  for (const auto& [allocator, count] : {std::pair(kCudaMalloc, 1), {kCuMemCreate, 1}, {kCuMemCreate, 2}}) {
+    const PutRequest request = cache.Request(Policy::kChunkKv);
+    // At no particular place in its allocations.
+    const int64_t offset = count == 1 ? 40 : kSegmentBytes - 4096;
+    const int64_t size = int64_t{1} << 20;
+    std::byte* const memory = Allocate(allocator, count) + offset;
+    auto region = client_->LendDeviceMemory(memory, size);
+    ASSERT_TRUE(region.ok()) << region.status();
+    const auto put = client_->Put(request, ArraysIn(**region, cache));
+    ASSERT_TRUE(put.ok()) << put.status();
+    GetRequest get = RequestFor(request);
+    ExpectRowsOf(cache, Get(get));
+    std::fill(memory, memory + size, std::byte{0});
+    get.region = region->get();
+    const CachedEntry written = Get(get);
+    ExpectRowsOf(cache, written);
+    EXPECT_EQ(static_cast<const void*>(written.layers[0].tensors[0].bytes.data()), memory);
+    ASSERT_TRUE(client_->Delete({{EntrySelector(put->entry_id)}}).ok());
+  }
+}
+
+TEST_F(DeviceMemoryClientTest, RefusesByNameWhatNobodyElseCanReach) {
+  std::byte on_the_host[64];
+  EXPECT_EQ(StatusReason(client_->LendDeviceMemory(on_the_host, 64).status()), "NOT_DEVICE_MEMORY");
+  EXPECT_EQ(StatusReason(client_->LendDeviceMemory(Allocate(kCudaMallocAsync, 1), 64).status()), "NOT_EXPORTABLE");
+  std::byte* const memory = Allocate(kCudaMalloc, 1);
+  EXPECT_EQ(StatusReason(client_->LendDeviceMemory(memory, 0).status()), "BAD_REGION_SIZE");
+  EXPECT_EQ(StatusReason(client_->LendDeviceMemory(memory, 2 * kSegmentBytes).status()), "NOT_EXPORTABLE");
+  EXPECT_TRUE(client_->LendDeviceMemory(memory, kSegmentBytes).ok());
+}
+
+TEST_F(SharedMemoryClientTest, DeviceMemoryIsForServersThatTakeIt) {
+  EXPECT_EQ(StatusReason(client_->LendDeviceMemory(Allocate(kCudaMalloc, 1), 4096).status()),
+            "DEVICE_REGIONS_DISABLED");
 }
 
 TEST_F(ClientTest, WithoutALocalSocketNothingIsShared) {

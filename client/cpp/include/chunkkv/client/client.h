@@ -51,6 +51,13 @@ class Client {
   // Memory shared with a server on this host (region.h). Errors: FAILED_PRECONDITION REGIONS_DISABLED, UNAVAILABLE
   // LOCAL_SOCKET, RESOURCE_EXHAUSTED (OUT_OF_MEMORY, TOO_MANY_REGIONS), INVALID_ARGUMENT BAD_REGION_SIZE.
   absl::StatusOr<std::unique_ptr<Region>> AllocateRegion(int64_t size_bytes);
+  // Memory of a GPU of this host, lent to the server: the caller's, for as long as the region lives, and of cudaMalloc
+  // or of cuMemCreate with POSIX descriptors (PyTorch's expandable segments). To be called where the current CUDA
+  // context is that of the memory. Arrays in it that a put is given must be complete on the device: the server waits
+  // for no stream of this process. Errors: UNIMPLEMENTED NO_CUDA_DRIVER, INVALID_ARGUMENT (BAD_REGION_SIZE,
+  // NOT_DEVICE_MEMORY), FAILED_PRECONDITION (NOT_EXPORTABLE: of a pool, or managed; DEVICE_REGIONS_DISABLED,
+  // NOT_IPC_MEMORY: the server's GPU cannot reach it), and as AllocateRegion.
+  absl::StatusOr<std::unique_ptr<Region>> LendDeviceMemory(void* data, int64_t size_bytes);
 
   absl::StatusOr<std::vector<PrefixFound>> FindLongestPrefix(absl::Span<const PrefixQuery> queries,
                                                              const CallOptions& options = {});

@@ -14,8 +14,9 @@
 
 namespace chunkkv::client {
 
-// Made by Client::AllocateRegion, which it must not outlive. Page-aligned, zeroed, with every page allocated. Nothing
-// in it may change while a put of arrays in it, or a get into it, has not returned; afterwards everything may, also
+// Made by a Client, which it must not outlive: by AllocateRegion, page-aligned, zeroed, with every page allocated; or by
+// LendDeviceMemory, whose bytes() the host must not touch: what a get writes there is not verified here. Nothing in it
+// may change while a put of arrays in it, or a get into it, has not returned; afterwards everything may, also
 // where the call failed. Destroyed once nothing of the server touches it any more.
 class Region {
  public:
