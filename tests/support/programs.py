@@ -23,9 +23,10 @@ def find_program(variable: str, inside_build: str) -> Path:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, *options):
-    """Address of a server of its own, on a free port, that must end well; `folder` takes its log."""
-    program = find_program("CHUNKKV_SERVER", "service/chunkkv-server")
+def running_server(folder: Path, *options, program: Path | None = None):
+    """Address of a server of its own, on a free port, that must end well; `folder` takes its log. program: another one
+    than chunkkv-server."""
+    program = program or find_program("CHUNKKV_SERVER", "service/chunkkv-server")
     port_file = folder / "port"
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen([program, "--listen", "127.0.0.1:0", "--port-file", port_file, *options], stderr=log)

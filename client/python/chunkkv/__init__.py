@@ -11,7 +11,7 @@ from .identity import Adapter, ModelIdentity, PromptKey, Shard, variant_of
 from .layers import AttentionRun, Layer, Rope, VerbatimLayer, VerbatimRun, content_digest_of
 from .operations import Query, Selector
 from .paged import PagedRows
-from .regions import AsyncRegion, Region
+from .regions import AsyncDeviceRegion, AsyncRegion, DeviceRegion, Region
 from .results import (Capabilities, Compaction, Entry, EntryHeader, EntryInfo, EntryLayer, FoundEntry, Group, Pin,
                       PrefixMatch, PutResult, RegionInfo, ReuseProfile, Sizes, Stats, TrimResult, WatchEvent)
 from .spec import EXACT, CompactionSpec, ReuseGroup
@@ -19,9 +19,9 @@ from .spec import EXACT, CompactionSpec, ReuseGroup
 __version__ = "0.1.0"
 
 __all__ = [
-    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncLayerStream", "AsyncPutSession", "AsyncRegion",
-    "AsyncScoreStream", "AsyncWatch", "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction",
-    "CompactionSpec", "DataLoss", "DeadlineExceeded", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer",
+    "Aborted", "Adapter", "AlreadyExists", "AsyncClient", "AsyncDeviceRegion", "AsyncLayerStream", "AsyncPutSession",
+    "AsyncRegion", "AsyncScoreStream", "AsyncWatch", "AttentionRun", "Cancelled", "Capabilities", "Client", "Compaction",
+    "CompactionSpec", "DataLoss", "DeadlineExceeded", "DeviceRegion", "EXACT", "Entry", "EntryHeader", "EntryInfo", "EntryLayer",
     "Error", "FailedPrecondition", "FoundEntry", "Group", "Internal", "InvalidArgument", "Layer", "LayerStream",
     "ModelIdentity", "NotFound", "OutOfRange", "PagedRows", "PermissionDenied", "Pin", "PrefixMatch", "PromptKey",
     "PutResult", "PutSession", "Query", "RecordedPut", "Region", "RegionInfo", "ResourceExhausted",

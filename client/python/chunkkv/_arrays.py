@@ -66,6 +66,8 @@ def as_tensor(array: Any) -> Any:
     """`array` as a torch tensor over the same memory; rows of a paged cache are gathered."""
     import torch
 
+    if isinstance(array, torch.Tensor):
+        return array
     array = np.asarray(array)
     if not array.flags.writeable:  # of a mapped entry: torch knows no such tensors, and writes harm nobody
         array = array.view()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array, Bytes, byte_view
+from ._device_rows import DeviceRows
 from .errors import DataLoss
 from .paged import Rows
 from .v1 import payload_pb2
@@ -64,8 +65,9 @@ class PlacedTensor:
     def data(self) -> memoryview:
         return byte_view(self.place)
 
-    def rows(self) -> Rows:
-        return self.place
+    def rows(self) -> Any:
+        """The place; of a GPU, the tensor."""
+        return self.place.tensor if isinstance(self.place, DeviceRows) else self.place
 
 
 Arrival = InlineTensor | PlacedTensor

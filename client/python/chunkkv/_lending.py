@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Array
+from ._device_rows import DeviceRows, outline_of
 from .paged import PagedRows, Rows
-from .regions import Arena, address_of
+from .regions import Lent, address_of
 from .v1 import payload_pb2
 
 _MAX_BLOCKS = 2**31
@@ -26,11 +27,11 @@ class LentMemory:
     def regions(self) -> tuple[Any, ...]:
         return self._regions
 
-    def add(self, region: Arena) -> None:
+    def add(self, region: Lent) -> None:
         with self._lock:
             self._regions += (region,)
 
-    def discard(self, region: Arena) -> None:
+    def discard(self, region: Lent) -> None:
         with self._lock:
             self._regions = tuple(other for other in self._regions if other is not region)
 
@@ -42,16 +43,21 @@ class LentMemory:
         return payload_pb2.RegionSlice(region_id=found[0], offset_bytes=found[1], length_bytes=len(data))
 
     def slice_of_rows(self, rows: Rows, chosen: Array | None = None) -> payload_pb2.RegionSlice | None:
-        """The place of the rows, or of the chosen ones; None where they lie in no region, or as no slice can say."""
-        pages = rows if isinstance(rows, PagedRows) else PagedRows(rows[np.newaxis], [0])
-        found = self._find(pages.blocks)
-        if found is None or pages.blocks.strides[3] != pages.itemsize and pages.shape[2] > 1:
+        """The place of the rows, or of the chosen ones; None where they lie in no region, or as no slice can say.
+        On a GPU they are complete when this returns."""
+        pages = rows if isinstance(rows, PagedRows) else PagedRows(outline_of(rows)[np.newaxis], [0])
+        blocks = outline_of(pages.blocks)
+        found = self._find(blocks)
+        if found is None or blocks.strides[3] != pages.itemsize and pages.shape[2] > 1:
             return None
+        for memory in (rows, pages.blocks):
+            if isinstance(memory, DeviceRows):
+                memory.wait()
         region_id, offset = found
-        if chosen is None and isinstance(rows, np.ndarray) and rows.flags.c_contiguous:
+        if chosen is None and not isinstance(rows, PagedRows) and blocks.flags.c_contiguous:
             return payload_pb2.RegionSlice(region_id=region_id, offset_bytes=offset, length_bytes=rows.nbytes)
-        block_stride, slot_stride, head_stride, _ = pages.blocks.strides
-        block_size, ids, first_slot = pages.blocks.shape[1], pages.block_ids, pages.first_slot
+        block_stride, slot_stride, head_stride, _ = blocks.strides
+        block_size, ids, first_slot = blocks.shape[1], pages.block_ids, pages.first_slot
         if len(ids) == 1:
             offset, ids, block_stride = offset + int(ids[0]) * block_stride, np.zeros(1, np.int64), 0
         if chosen is not None:  # each row is a block of its own

@@ -19,8 +19,7 @@ _TIMEOUT_SECONDS = 30  # the server answers at once
 
 _ERRORS: dict[str, type[errors.Error]] = {
     "TOO_MANY_OFFERS": errors.ResourceExhausted, "TOKEN_NOT_FOUND": errors.NotFound,
-    "DESCRIPTOR_MISSING": errors.InvalidArgument, "UNKNOWN_KIND": errors.Unimplemented,
-    "PEER_NOT_ALLOWED": errors.PermissionDenied}
+    "UNKNOWN_KIND": errors.Unimplemented, "PEER_NOT_ALLOWED": errors.PermissionDenied}
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class LocalSocket:
         except OSError:
             return False
 
-    def offer(self, descriptor: int) -> bytes:
-        """A token for RegisterRegion. Errors: Unavailable, ResourceExhausted."""
+    def offer(self, descriptor: int | None) -> bytes:
+        """A token for RegisterRegion, of memory that has no descriptor where this is None. Errors: Unavailable, ResourceExhausted."""
         return self._ask(_OFFER, descriptor=descriptor).token
 
     def fetch(self, token: bytes) -> int:

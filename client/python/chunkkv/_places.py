@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ._arrays import as_array, byte_view
+from ._arrays import byte_view
 from ._arrivals import FIELDS, TensorName
+from ._device_rows import as_rows
 from ._lending import LentMemory
 from .errors import DataLoss, InvalidArgument
 from .paged import PagedRows, Rows
@@ -41,7 +42,7 @@ class GivenPlaces:
         self._rows: dict[TensorName, Rows] = {}
         self.target = get_pb2.GetCacheRequest.Target()
         for (layer, name), value in into.items():
-            place: Rows = value if isinstance(value, PagedRows) else as_array(value)
+            place: Rows = value if isinstance(value, PagedRows) else as_rows(value)
             kind = _KINDS.get(name, payload_pb2.TENSOR_KIND_NAMED)
             tensor = "" if name in _KINDS else name
             if place.ndim != (3 if name in _KINDS else 1):
@@ -60,7 +61,7 @@ class GivenPlaces:
         place = self._rows.get(name)
         if place is None or len(place) < shape[0] or place.shape[1:] != shape[1:] or place.dtype != dtype:
             raise InvalidArgument("BAD_TARGET", f"layer {name[0]} has {dtype} {shape}, not what `into` has for it")
-        return place.first(shape[0]) if isinstance(place, PagedRows) else place[:shape[0]]
+        return place[:shape[0]] if isinstance(place, np.ndarray) else place.first(shape[0])
 
 
 class RestOfRegion:

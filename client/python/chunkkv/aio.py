@@ -14,6 +14,8 @@ from ._begin import AnyLayer
 from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
+from ._cuda_driver import exported
+from ._device_rows import span_of
 from ._lending import LentMemory
 from ._local_socket import LocalSocket
 from ._mapped_get import entry_of_mapping, header_over_local_socket
@@ -23,7 +25,7 @@ from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_
 from ._requests import GetCall, PutCall, get_call, put_call
 from ._shared_memory import new_memory
 from .operations import Operation
-from .regions import AsyncRegion
+from .regions import AsyncDeviceRegion, AsyncRegion
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
 from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
 
@@ -161,6 +163,16 @@ class AsyncClient:
         self._lent.add(region)
         return region
 
+    async def lend(self, tensor: Any, *, name: str = "") -> AsyncDeviceRegion:
+        """As Client.lend."""
+        local = await self._local_socket()
+        with span_of(tensor) as span, exported(span.address, span.size_bytes) as memory:
+            tokens = [await asyncio.to_thread(local.offer, descriptor) for descriptor in memory.descriptors]
+            region_id = await self._run(operations.register_device_region(memory, tokens, span.size_bytes, name))
+        region = AsyncDeviceRegion(tensor, span, region_id, self._unregister)
+        self._lent.add(region)
+        return region
+
     async def _local_socket(self) -> LocalSocket:
         """The connection to the server's local socket, a new one where there is none."""
         async with self._local_lock:
@@ -168,7 +180,7 @@ class AsyncClient:
                 self._local = LocalSocket((await self.capabilities()).local_socket)
             return self._local
 
-    async def _unregister(self, region: AsyncRegion) -> None:
+    async def _unregister(self, region: AsyncRegion | AsyncDeviceRegion) -> None:
         self._lent.discard(region)
         await self._wait_until_quiet(operations.unregister_region(region.region_id))
 

@@ -14,6 +14,8 @@ from ._begin import AnyLayer
 from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
+from ._cuda_driver import exported
+from ._device_rows import span_of
 from ._lending import LentMemory
 from ._local_socket import LocalSocket
 from ._mapped_get import entry_of_mapping, header_over_local_socket
@@ -23,7 +25,7 @@ from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_
 from ._requests import GetCall, PutCall, get_call, put_call
 from ._shared_memory import new_memory
 from .operations import Operation
-from .regions import Region
+from .regions import DeviceRegion, Region
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
 from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
 
@@ -134,6 +136,23 @@ class Client:
         self._lent.add(region)
         return region
 
+    def lend(self, tensor: Any, *, name: str = "") -> DeviceRegion:
+        """A torch tensor of a GPU that the server, on this host, reads and writes in place, until the region is closed:
+        an engine's whole cache, or a layer. Layers and PagedRows that lie in it are then put without being copied to the
+        host, once the current stream has completed them, and get(into={...}) writes to them, and verifies a copy.
+
+        Errors: as allocate_region; InvalidArgument (NOT_ON_DEVICE, NOT_DEVICE_MEMORY, BAD_REGION_SIZE); Unimplemented
+        (NO_CUDA_DRIVER); FailedPrecondition (DEVICE_REGIONS_DISABLED; NOT_EXPORTABLE: neither of cudaMalloc nor of
+        expandable segments; NOT_IPC_MEMORY, NOT_DEVICE_MEMORY: not to be reached from the server's GPU).
+        """
+        local = self._local_socket()
+        with span_of(tensor) as span, exported(span.address, span.size_bytes) as memory:
+            tokens = [local.offer(descriptor) for descriptor in memory.descriptors]
+            region_id = self._run(operations.register_device_region(memory, tokens, span.size_bytes, name))
+        region = DeviceRegion(tensor, span, region_id, self._unregister)
+        self._lent.add(region)
+        return region
+
     def _local_socket(self) -> LocalSocket:
         """The connection to the server's local socket, a new one where there is none."""
         with self._local_lock:
@@ -141,7 +160,7 @@ class Client:
                 self._local = LocalSocket(self.capabilities().local_socket)
             return self._local
 
-    def _unregister(self, region: Region) -> None:
+    def _unregister(self, region: Region | DeviceRegion) -> None:
         self._lent.discard(region)
         self._wait_until_quiet(operations.unregister_region(region.region_id))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _enums
 from ._arrays import as_array, byte_view, wire_dtype
+from ._device_rows import as_rows
 from .digests import combined_digest, tensor_digest
 from .errors import InvalidArgument
 from .paged import PagedRows, Rows
@@ -54,7 +55,7 @@ class Layer:
 
     k: [L, Hkv, D], RoPE applied. v: [L, Hkv, Dv], or None where the layer has no V tensor. For an external put, the
     kept rows only. k_scale, v_scale: [L, Hkv, scales a head], with fp8. head_major: all of these are [Hkv, L, ...].
-    Each may be PagedRows instead.
+    Each may be PagedRows instead, and on a GPU: what lies in memory that the client has lent (Client.lend) stays there.
 
     What the policy scores, where it does: queries [w, H, D] of the last w tokens, RoPE applied, with or without their
     lse [w, H] (natural log); or attention [H, w, L], probabilities; or token_scores [L - w]. Of longer windows the last
@@ -79,10 +80,12 @@ class Layer:
     head_major: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("k", "v", "k_scale", "v_scale", "queries", "attention", "token_scores", "lse", "sink_logits"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, PagedRows):
-                object.__setattr__(self, name, as_array(value))
+        for names, convert in ((("k", "v", "k_scale", "v_scale"), as_rows),
+                               (("queries", "attention", "token_scores", "lse", "sink_logits"), as_array)):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not isinstance(value, PagedRows):
+                    object.__setattr__(self, name, convert(value))
         for name in ("k", "v", "k_scale", "v_scale"):
             rows = getattr(self, name)
             if rows is None:

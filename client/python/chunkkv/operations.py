@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from . import _enums, errors
 from ._begin import milliseconds
+from ._cuda_driver import ExportedMemory
 from .errors import InvalidArgument
 from .identity import ModelIdentity, PromptKey, Shard, prompt_of, variant_of
 from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, RegionInfo, ReuseProfile, Stats,
@@ -280,6 +281,21 @@ def register_region(token: bytes, size_bytes: int, name: str) -> Operation[bytes
     """Turns what was offered over the local socket into a region; its id."""
     kind = transport_pb2.RegisterRegionRequest.SHARED_MEMORY
     request = transport_pb2.RegisterRegionRequest(token=token, kind=kind, size_bytes=size_bytes, name=name)
+    return Operation("RegisterRegion", request, lambda reply: bytes(reply.region_id))
+
+
+def register_device_region(memory: ExportedMemory, tokens: Sequence[bytes], size_bytes: int,
+                           name: str) -> Operation[bytes]:
+    """tokens: of the memory's segments in order, or the one of a handle."""
+    message = transport_pb2.RegisterRegionRequest
+    if memory.ipc_handle:
+        request = message(kind=message.CUDA_IPC, token=tokens[0], cuda_ipc_handle=memory.ipc_handle,
+                          cuda_ipc_offset_bytes=memory.offset_bytes, size_bytes=size_bytes, name=name)
+    else:
+        segments = [message.Segment(token=token, size_bytes=length)
+                    for token, (_, length) in zip(tokens, memory.segments)]
+        request = message(kind=message.CUDA_POSIX_DESCRIPTOR, segments=segments, size_bytes=size_bytes, name=name,
+                          segments_offset_bytes=memory.offset_bytes)
     return Operation("RegisterRegion", request, lambda reply: bytes(reply.region_id))
 
 

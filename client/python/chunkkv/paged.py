@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, as_array
+from ._arrays import Array
+from ._device_rows import DeviceRows, as_rows
 from .errors import InvalidArgument
 
 
@@ -29,7 +30,7 @@ class PagedRows:
     first_slot: int = 0
 
     def __post_init__(self) -> None:
-        blocks, ids = as_array(self.blocks), np.asarray(self.block_ids, np.int64).reshape(-1)
+        blocks, ids = as_rows(self.blocks), np.asarray(self.block_ids, np.int64).reshape(-1)
         if blocks.ndim != 4:
             raise InvalidArgument("BAD_SHAPE", f"blocks have shape {blocks.shape}, not [blocks, slots, heads, size]")
         if len(ids) and not (0 <= ids.min() and ids.max() < len(blocks)) or len(np.unique(ids)) != len(ids):
@@ -87,5 +88,5 @@ class PagedRows:
         return replace(self, row_count=row_count)
 
 
-Rows = Array | PagedRows
+Rows = Array | PagedRows | DeviceRows
 """Rows of one tensor, [rows, heads, size]."""

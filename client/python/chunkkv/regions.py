@@ -7,14 +7,23 @@ import math
 import mmap
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from . import errors
 from ._arrays import Array, as_tensor, numpy_dtype
+from ._device_rows import DeviceSpan
 
 ALIGNMENT = 64
+
+
+class Lent(Protocol):
+    """Memory that the server reaches: size_bytes from an address of this process."""
+
+    region_id: bytes
+    address: int
+    size_bytes: int
 
 
 class Arena:
@@ -124,6 +133,49 @@ class AsyncRegion(Arena):
             await self._unregister(self)
 
     async def __aenter__(self) -> AsyncRegion:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class DeviceRegion:
+    """Of Client.lend: a tensor of a GPU that the server reads and writes in place. Layers and PagedRows whose tensors
+    lie in its memory are put without being copied to the host, and get(into={...}) writes to them. Use it in a with
+    statement, or close it; Client.close closes it too. It keeps the tensor."""
+
+    def __init__(self, tensor: Any, memory: DeviceSpan, region_id: bytes, unregister: Callable[[DeviceRegion], None]):
+        self.region_id, self.address, self.size_bytes = region_id, memory.address, memory.size_bytes
+        self._tensor, self._unregister = tensor, unregister
+
+    def close(self) -> None:
+        """Returns when the server touches the memory no more. Errors: Unavailable (NOT_QUIET)."""
+        if self._tensor is not None:
+            self._tensor = None
+            self._unregister(self)
+
+    def __enter__(self) -> DeviceRegion:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncDeviceRegion:
+    """Of AsyncClient.lend; as DeviceRegion, closed by await or by an async with statement."""
+
+    def __init__(self, tensor: Any, memory: DeviceSpan, region_id: bytes,
+                 unregister: Callable[[AsyncDeviceRegion], Awaitable[None]]):
+        self.region_id, self.address, self.size_bytes = region_id, memory.address, memory.size_bytes
+        self._tensor, self._unregister = tensor, unregister
+
+    async def close(self) -> None:
+        """As DeviceRegion.close."""
+        if self._tensor is not None:
+            self._tensor = None
+            await self._unregister(self)
+
+    async def __aenter__(self) -> AsyncDeviceRegion:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -9,10 +9,11 @@ import programs
 
 
 @contextlib.contextmanager
-def sharing_server(*options):
+def sharing_server(*options, program=None):
     """The address of a server with a local socket, for as long as the context lasts."""
     with tempfile.TemporaryDirectory() as folder:  # short: a socket's path has less than 108 bytes
-        with programs.running_server(Path(folder), "--local-socket", f"{folder}/local", *options) as address:
+        socket = ("--local-socket", f"{folder}/local")
+        with programs.running_server(Path(folder), *socket, *options, program=program) as address:
             yield address
 
 
