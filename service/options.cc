@@ -68,6 +68,11 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
                  "Where puts are compacted: cpu, cuda or cuda:N, or auto: the first GPU where there is one")
       ->capture_default_str()
       ->envname("CHUNKKV_DEVICE");
+  app.add_option("--device-sm-limit", server.device_sm_limit,
+                 "Multiprocessors of the GPU that the server's kernels may take, for an engine that shares it; 0: all")
+      ->check(CLI::Range(0, 65'535))
+      ->capture_default_str()
+      ->envname("CHUNKKV_DEVICE_SM_LIMIT");
   AddSize(app, "--device-memory", &device_memory, "Budget of the device tier: entries in the GPU's memory; 0: none",
           "CHUNKKV_DEVICE_MEMORY");
   app.add_option("--profiles", server.profiles_folder,

@@ -57,6 +57,7 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
   limits.max_pin_ms = options.store.max_pin_ms;
   limits.max_ttl_ms = options.store.max_ttl_ms;
   limits.shareable_entries = options.map_entries;
+  limits.max_sm_count = options.device_sm_limit;
   return limits;
 }
 
@@ -79,7 +80,7 @@ absl::StatusOr<std::shared_ptr<DeviceImporter>> OpenDeviceImporter(const ServerO
   CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> memory, MemoryOf(device, options));
   CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<Compactor> compactor,
                            options.open_device_memory ? MakeCpuCompactor() : OpenDeviceCompactor(device));
-  return DeviceImporter::Open(std::move(compactor), std::move(memory));
+  return DeviceImporter::Open(std::move(compactor), std::move(memory), options.device_sm_limit);
 }
 
 }  // namespace

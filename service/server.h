@@ -23,6 +23,7 @@ struct ServerOptions {
   bool reflection = true;
   int32_t thread_count = 0;         // of each executor; 0: the machine's cores
   std::string device = "auto";      // where puts are compacted: auto, cpu, cuda or cuda:N
+  int32_t device_sm_limit = 0;      // multiprocessors that compaction and regions may take there; 0: all
   int64_t device_memory_bytes = 0;  // budget of the device tier; 0: none
   bool device_regions = false;      // clients on the local socket may lend memory of the GPU
   // Stands in for the device's memory, for the tier and for regions each: of the host. Empty: the GPU that `device` is.

@@ -17,6 +17,7 @@ absl::Status CompactionRunner::Run(const Batch& batch) {
     executor_.RunParallel(count, body);
   };
   context.cancelled = cancelled_;
+  context.max_sm_count = max_sm_count_;
   const auto begin = std::chrono::steady_clock::now();
   absl::Status status = compactor_.Enqueue(plan_, batch, workspace_->span(), context);
   if (status.ok()) status = compactor_.Wait(context);

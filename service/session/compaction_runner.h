@@ -12,16 +12,17 @@
 
 namespace chunkkv {
 
-// Not thread-safe. Everything given must outlive it.
+// Not thread-safe. Everything given must outlive it. max_sm_count: as ExecutionContext's.
 class CompactionRunner {
  public:
   CompactionRunner(const Plan& plan, const Compactor& compactor, Executor& executor, StagingMemory& memory,
-                   int64_t workspace_bytes, std::function<bool()> cancelled)
+                   int64_t workspace_bytes, int32_t max_sm_count, std::function<bool()> cancelled)
       : plan_(plan),
         compactor_(compactor),
         executor_(executor),
         memory_(memory),
         workspace_bytes_(workspace_bytes),
+        max_sm_count_(max_sm_count),
         cancelled_(std::move(cancelled)) {}
 
   // Returns when the batch is done. Errors: as Compactor::Wait; CANCELLED.
@@ -39,6 +40,7 @@ class CompactionRunner {
   Executor& executor_;
   StagingMemory& memory_;
   const int64_t workspace_bytes_;
+  const int32_t max_sm_count_;
   const std::function<bool()> cancelled_;
   BufferPtr workspace_;
   int64_t elapsed_us_ = 0;

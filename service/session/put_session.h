@@ -34,6 +34,7 @@ struct SessionLimits {
   int64_t max_pin_ms = 3'600'000;
   int32_t max_streams = 64;        // open at once
   bool shareable_entries = false;  // bodies of memory that clients on this host can map
+  int32_t max_sm_count = 0;        // ExecutionContext::max_sm_count
   LayoutLimits layout;
   // How long all open streams may wait for a layer that none of them can bring, before EndIfStalled ends the session.
   int64_t stall_ms = 1000;

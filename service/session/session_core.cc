@@ -42,7 +42,7 @@ SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPla
       region_rows_(put_.layers.size()),
       score_posted_(put_.layers.size(), false),
       receive_posted_(put_.layers.size(), false),
-      runner_(put_.plan, compactor, executor, memory_, staging_.workspace_bytes,
+      runner_(put_.plan, compactor, executor, memory_, staging_.workspace_bytes, limits.max_sm_count,
               [this] { return cancelled_.load(std::memory_order_relaxed); }),
       selector_(put_, runner_),
       recorded_(std::move(recorded)),

@@ -81,7 +81,7 @@ find "$out/bin" "$out/lib" -type f -exec strip --strip-unneeded {} +
     "workers will be skipped" >&2
 cp tests/gpu/run.sh "$out/"
 (find tests/bench/gpu -name '*.py' -not -name 'test_*' -not -name conftest.py
- ls tests/gpu/kernels_on_cuda.py tests/gpu/nccl_on_cuda.py tests/gpu/nccl_peer.py tests/quality/needle/__init__.py tests/quality/needle/svg.py
+ ls tests/gpu/kernels_on_cuda.py tests/gpu/nccl_on_cuda.py tests/gpu/nccl_peer.py tests/gpu/server_on_cuda.py tests/quality/needle/__init__.py tests/quality/needle/svg.py
  find client/python/chunkkv -name '*.py'
  find tests/golden/compaction tests/golden/kvpress -type f) | xargs cp --parents -t "$out"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check and benchmark on a machine with a GPU, from the folder that package.sh made.
-#   run.sh [--out FOLDER] [--only STEP]... [--at-most SECONDS] [--list]
+#   run.sh [--suite NAME] [--out FOLDER] [--only STEP]... [--at-most SECONDS] [--list]
+#     --suite NAME        kernels (default), or server: each ends in nine minutes
 #     --out FOLDER        takes run.log, lines.jsonl, summary.txt and the report (default: results beside this script)
 #     --only STEP         just these steps, in the order below; FOLDER keeps what it has and more is added
 #     --at-most SECONDS   shortens the steps' limits
@@ -18,7 +19,17 @@ vectors='Implementations/KvpressVectorsTest.*/cuda*'
 small="$vectors:Implementations/CompactionVectorsTest.*/cuda*:Implementations/CompactorRefusal.*/cuda*"
 kill_seconds=1  # from the limit's signal to the one that cannot be caught
 
-steps() {  # calls "$@" NAME SECONDS KIND COMMAND... for each step
+server_steps() {  # as kernels_steps
+  local check server=("$python" tests/gpu/server_on_cuda.py --server bin/chunkkv-server)
+  for check in compaction regions pressure killed_workers; do
+    "$@" "$check" 70 program "${server[@]}" --only "$check"
+  done
+  "$@" expandable_segments 70 program env PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True "${server[@]}" --only regions
+  "$@" nccl 60 program "$python" tests/gpu/nccl_on_cuda.py
+  "$@" decode_slowdown 60 lines "$python" tests/bench/gpu/decode_slowdown.py --server bin/chunkkv-server
+}
+
+kernels_steps() {  # calls "$@" NAME SECONDS KIND COMMAND... for each step
   local gpu_test=bin/gpu_test benchmark=tests/bench/gpu
   "$@" simt 20 test $gpu_test '--gtest_filter=Simt*'
   "$@" conformance_small 40 test $gpu_test "--gtest_filter=$small"
@@ -126,19 +137,23 @@ is_wanted() {
   return 1
 }
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
-out=$here/results only=() at_most=0
+out=$here/results only=() at_most=0 suite=kernels is_list=0
 while (($#)); do
   case $1 in
+    --suite) suite=${2:?--suite needs a name}; shift ;;
     --out) out=${2:?--out needs a folder}; shift ;;
     --only) only+=("${2:?--only needs a step}"); shift ;;
     --at-most) at_most=${2:?--at-most needs seconds}; shift ;;
-    --list) steps print_step; exit 0 ;;
+    --list) is_list=1 ;;
     *) usage ;;
   esac
   shift
 done
+[[ $suite == kernels || $suite == server ]] || usage
+steps() { "${suite}_steps" "$@"; }
+if ((is_list)); then steps print_step; exit 0; fi
 known=$(steps print_step | cut -d' ' -f1)
 for name in "${only[@]}"; do
   grep -qxF -- "$name" <<<"$known" || { echo "run.sh: no step $name; --list has them" >&2; exit 2; }

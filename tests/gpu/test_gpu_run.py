@@ -15,6 +15,8 @@ STEPS = ["simt", "conformance_small", "memcheck", "racecheck", "initcheck", "syn
          "workers",
          "limits", "bench_G1", "bench_G2", "bench_G3", "bench_G4", "bench_P1", "peers", "report"]
 
+SERVER_STEPS = ["compaction", "regions", "pressure", "killed_workers", "expandable_segments", "nccl", "decode_slowdown"]
+
 
 class Package:
     """A folder as package.sh makes it, with stand-ins: bash scripts that also write down how they were called."""
@@ -73,11 +75,20 @@ def test_everything_runs_in_order(package):
     assert package.lines().count("\n") == 7, "limits, five benches, peers: the report prints to the log"
 
 
-def test_the_limits_leave_room_in_nine_minutes(package):
-    steps = [line.split() for line in package.run("--list").stdout.splitlines()]
-    assert [name for name, _ in steps] == STEPS
+@pytest.mark.parametrize("suite,names", [("kernels", STEPS), ("server", SERVER_STEPS)])
+def test_the_limits_leave_room_in_nine_minutes(package, suite, names):
+    steps = [line.split() for line in package.run("--suite", suite, "--list").stdout.splitlines()]
+    assert [name for name, _ in steps] == names
     kill_seconds = 1
     assert sum(int(seconds) + kill_seconds for _, seconds in steps) < 9 * 60
+
+
+def test_the_servers_suite_runs_in_order(package):
+    done = package.run("--suite", "server")
+    assert done.returncode == 0 and list(package.summary()) == SERVER_STEPS
+    assert [call for call in package.calls() if "--only regions" in call][0] == (
+        "python tests/gpu/server_on_cuda.py --server bin/chunkkv-server --only regions")
+    assert package.run("--suite", "everything").returncode == 2
 
 
 def test_a_failing_step_does_not_stop_the_next(package):

@@ -20,9 +20,10 @@ absl::Status CheckRange(int64_t offset_bytes, int64_t size_bytes) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<DeviceImporter>> DeviceImporter::Open(std::unique_ptr<Compactor> compactor,
-                                                                     std::unique_ptr<DeviceMemory> memory) {
+                                                                     std::unique_ptr<DeviceMemory> memory,
+                                                                     int32_t max_sm_count) {
   std::shared_ptr<DeviceImporter> importer(new DeviceImporter(std::move(compactor), std::move(memory)));
-  CHUNKKV_ASSIGN_OR_RETURN(importer->lane_, DeviceLane::Create(*importer->compactor_, *importer->memory_));
+  CHUNKKV_ASSIGN_OR_RETURN(importer->lane_, DeviceLane::Create(*importer->compactor_, *importer->memory_, max_sm_count));
   return importer;
 }
 

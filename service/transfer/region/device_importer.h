@@ -25,9 +25,10 @@ struct OfferedSegment {
 // Thread-safe. What it imports keeps it.
 class DeviceImporter : public std::enable_shared_from_this<DeviceImporter> {
  public:
-  // `compactor`: of the memory's device. Errors: of the device.
+  // `compactor`: of the memory's device. max_sm_count: as ExecutionContext's. Errors: of the device.
   static absl::StatusOr<std::shared_ptr<DeviceImporter>> Open(std::unique_ptr<Compactor> compactor,
-                                                              std::unique_ptr<DeviceMemory> memory);
+                                                              std::unique_ptr<DeviceMemory> memory,
+                                                              int32_t max_sm_count);
 
   // Bytes [offset, offset + size) of an allocation that cudaMalloc made and cudaIpcGetMemHandle named, or of segments
   // that cuMemCreate made. Errors: INVALID_ARGUMENT: BAD_REGION_SIZE (not positive, or past the memory's end),

@@ -22,8 +22,9 @@ void Describe(const PeerRows& rows, MemoryPlace place, View& view) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DeviceLane>> DeviceLane::Create(const Compactor& compactor, DeviceMemory& memory) {
-  std::unique_ptr<DeviceLane> lane(new DeviceLane(compactor, memory));
+absl::StatusOr<std::unique_ptr<DeviceLane>> DeviceLane::Create(const Compactor& compactor, DeviceMemory& memory,
+                                                               int32_t max_sm_count) {
+  std::unique_ptr<DeviceLane> lane(new DeviceLane(compactor, memory, max_sm_count));
   CHUNKKV_RETURN_IF_ERROR(lane->Allocate());
   return lane;
 }
@@ -91,6 +92,7 @@ absl::Status DeviceLane::Finish(const Batch& batch) {
   ExecutionContext context;
   context.stream = stream_;
   context.failure = failure_;
+  context.max_sm_count = max_sm_count_;
   CHUNKKV_RETURN_IF_ERROR(
       compactor_.Enqueue(kNoPlan, batch, {device_rows() + kRowsBytes, size_t{kWorkspaceBytes}}, context));
   return compactor_.Wait(context);

@@ -23,7 +23,9 @@ class DeviceLane {
   // Of each side: pieces are cut to fit.
   static constexpr int64_t kBytes = int64_t{16} << 20;
 
-  static absl::StatusOr<std::unique_ptr<DeviceLane>> Create(const Compactor& compactor, DeviceMemory& memory);
+  // max_sm_count: as ExecutionContext's.
+  static absl::StatusOr<std::unique_ptr<DeviceLane>> Create(const Compactor& compactor, DeviceMemory& memory,
+                                                            int32_t max_sm_count = 0);
   ~DeviceLane();
   DeviceLane(const DeviceLane&) = delete;
   DeviceLane& operator=(const DeviceLane&) = delete;
@@ -46,7 +48,8 @@ class DeviceLane {
   absl::Status Copy(void* to, const void* from, int64_t size_bytes);
 
  private:
-  DeviceLane(const Compactor& compactor, DeviceMemory& memory) : compactor_(compactor), memory_(memory) {}
+  DeviceLane(const Compactor& compactor, DeviceMemory& memory, int32_t max_sm_count)
+      : compactor_(compactor), memory_(memory), max_sm_count_(max_sm_count) {}
   absl::Status Allocate();
   // Where the piece's rows are, once they are renumbered: positions and block ids are on the device.
   template <typename View>
@@ -63,6 +66,7 @@ class DeviceLane {
 
   const Compactor& compactor_;
   DeviceMemory& memory_;
+  const int32_t max_sm_count_;
   Mutex mutex_;
   void* stream_ = nullptr;
   std::byte* device_ = nullptr;
