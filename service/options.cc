@@ -57,6 +57,24 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
   app.add_flag("--map-entries", server.map_entries,
                "Keep entries in memory that clients on the local socket may map instead of copying")
       ->envname("CHUNKKV_MAP_ENTRIES");
+  app.add_flag("--nccl", server.channels.enabled,
+               "Let clients put and get over NCCL, from GPU to GPU. It authenticates nobody and encrypts nothing: for\n"
+               "networks in which every machine is trusted")
+      ->envname("CHUNKKV_NCCL");
+  app.add_option("--nccl-library", server.channels.library_path, "NCCL, of the version that clients have")
+      ->type_name("PATH")
+      ->capture_default_str()
+      ->envname("CHUNKKV_NCCL_LIBRARY");
+  app.add_option("--max-channels", server.channels.limits.max_channels,
+                 "NCCL channels at once; each holds memory of the GPU that no budget counts")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->envname("CHUNKKV_MAX_CHANNELS");
+  app.add_option("--max-channels-of-tenant", server.channels.limits.max_channels_of_tenant,
+                 "NCCL channels of one tenant at once")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->envname("CHUNKKV_MAX_CHANNELS_OF_TENANT");
   app.add_option("--threads", server.thread_count, "Threads for compaction, and for requests; 0: one a core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()

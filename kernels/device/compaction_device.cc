@@ -29,6 +29,10 @@ absl::StatusOr<CompactionDevice> OpenCuda(int ordinal) {
 #endif
 }
 
+absl::Status NoDeviceMemory(const CompactionDevice& device) {
+  return FailedPrecondition("NO_DEVICE_MEMORY", absl::StrCat("device ", device.kind, " has no memory of its own"));
+}
+
 }  // namespace
 
 absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice) {
@@ -47,7 +51,14 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> OpenDeviceMemory(const CompactionD
 #if CHUNKKV_HAS_CUDA
   if (device.kind == kCuda) return MakeCudaMemory(device.ordinal);
 #endif
-  return FailedPrecondition("NO_DEVICE_MEMORY", absl::StrCat("device ", device.kind, " has no memory of its own"));
+  return NoDeviceMemory(device);
+}
+
+absl::StatusOr<std::unique_ptr<DeviceStream>> OpenDeviceStream(const CompactionDevice& device) {
+#if CHUNKKV_HAS_CUDA
+  if (device.kind == kCuda) return MakeCudaStream(device.ordinal);
+#endif
+  return NoDeviceMemory(device);
 }
 
 }  // namespace chunkkv

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/compactor.h"
 #include "chunkkv/kernels/device_memory.h"
+#include "chunkkv/kernels/device_stream.h"
 
 namespace chunkkv {
 
@@ -26,6 +27,8 @@ absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice);
 
 // The memory of that GPU. Errors: FAILED_PRECONDITION NO_DEVICE_MEMORY where it is none; UNAVAILABLE NO_CUDA_DEVICE.
 absl::StatusOr<std::unique_ptr<DeviceMemory>> OpenDeviceMemory(const CompactionDevice& device);
+// A stream of that GPU. Errors: as OpenDeviceMemory.
+absl::StatusOr<std::unique_ptr<DeviceStream>> OpenDeviceStream(const CompactionDevice& device);
 
 }  // namespace chunkkv
 
