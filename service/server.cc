@@ -202,6 +202,7 @@ class Server::Impl {
   int64_t session_count() const { return sessions_.size(); }
   int64_t local_holdings() const { return local_.regions.size() + local_.mappings.size(); }
   int64_t channel_count() const { return channels_->size(); }
+  int64_t channel_messages() const { return channels_->messages(); }
   int64_t stream_count() const {
     return streams_.Count(rpc::StreamKind::kPut) + streams_.Count(rpc::StreamKind::kGet) +
            streams_.Count(rpc::StreamKind::kWatch);
@@ -261,6 +262,7 @@ EntryStore& Server::store() { return impl_->store(); }
 int64_t Server::session_count() const { return impl_->session_count(); }
 int64_t Server::local_holdings() const { return impl_->local_holdings(); }
 int64_t Server::channel_count() const { return impl_->channel_count(); }
+int64_t Server::channel_messages() const { return impl_->channel_messages(); }
 int64_t Server::stream_count() const { return impl_->stream_count(); }
 void Server::Shutdown() { impl_->Shutdown(); }
 

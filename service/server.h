@@ -62,6 +62,8 @@ class Server {
   int64_t local_holdings() const;
   // NCCL channels of which anything is left.
   int64_t channel_count() const;
+  // Parts that are on their way over them.
+  int64_t channel_messages() const;
   // Puts, gets and watchers in progress.
   int64_t stream_count() const;
 

@@ -19,14 +19,13 @@ void Finish(PutCall& call, ChannelBuffers& buffers, ChannelReceipt& receipt, abs
   if (!status.ok()) call.Fail(status);
   // What is wrong with it ends the session.
   (void)call.session().FinishPart(receipt.placement.ticket, status.ok());
-  call.idle().Resume();
+  receipt.pause = IdlePause();
 }
 
 }  // namespace
 
 void ReceiveOverChannel(RpcContext& context, const std::shared_ptr<PutCall>& call, const ChannelAccess& access,
                         ChannelReceipt receipt, std::shared_ptr<PutStream> stream) {
-  call->idle().Pause();  // channels have limits of their own
   const auto held = std::make_shared<ChannelReceipt>(std::move(receipt));
   ChannelTransfer transfer;
   transfer.direction = ChannelTransfer::Direction::kReceive;

@@ -6,17 +6,19 @@
 
 #include "service/base/gate.h"
 #include "service/rpc/channel_access.h"
+#include "service/rpc/idle_timer.h"
 #include "service/rpc/put_call.h"
 #include "service/rpc/rpc_context.h"
 
 namespace chunkkv::rpc {
 
-// What is there before it comes.
+// What is there before it comes; let go from the last to the first.
 struct ChannelReceipt {
+  IdlePause pause;  // of the put: channels have limits of their own
+  Gate::Pass pass;
+  ChannelBuffer buffer;
   PartHeader header;
   PutSession::Placement placement;
-  ChannelBuffer buffer;
-  Gate::Pass pass;
 };
 
 // Receives the part, which the client is told of as it starts, into the receipt's buffer, copies it to its place and

@@ -55,23 +55,20 @@ absl::StatusOr<bool> ChannelSender::StartNext() {
     ++next_layer_;
     return true;
   }
+  const auto held = std::make_shared<Held>();
+  held->pause = IdlePause(*idle_);
+  CHUNKKV_ASSIGN_OR_RETURN(held->pass, access_.Enter());
   CHUNKKV_ASSIGN_OR_RETURN(std::optional<ChannelBuffer> buffer,
                            access_.buffers->Take(access_.id(), [queue = queue_] { queue->Wake(); }));
   if (!buffer) return false;
-  CHUNKKV_RETURN_IF_ERROR(Start(*next_cut_, *std::move(buffer)));
+  held->buffer = *std::move(buffer);
+  CHUNKKV_RETURN_IF_ERROR(Start(*next_cut_, held));
   next_cut_.reset();
   return true;
 }
 
-absl::Status ChannelSender::Start(const PartCutter::Cut& cut, ChannelBuffer buffer) {
-  struct Held {
-    ChannelBuffer buffer;
-    Gate::Pass pass;
-  };
-  const auto held = std::make_shared<Held>();
-  CHUNKKV_ASSIGN_OR_RETURN(held->pass, access_.Enter());
-  CHUNKKV_RETURN_IF_ERROR(access_.buffers->CopyIn(buffer, cut.bytes));
-  held->buffer = std::move(buffer);
+absl::Status ChannelSender::Start(const PartCutter::Cut& cut, std::shared_ptr<Held> held) {
+  CHUNKKV_RETURN_IF_ERROR(access_.buffers->CopyIn(held->buffer, cut.bytes));
   const auto size_bytes = static_cast<int64_t>(cut.bytes.size());
   ChannelTransfer transfer;
   transfer.direction = ChannelTransfer::Direction::kSend;
@@ -86,12 +83,11 @@ absl::Status ChannelSender::Start(const PartCutter::Cut& cut, ChannelBuffer buff
     queue->Fill(number, ToByteBuffer(response));
   };
   queue_->Begin();
-  idle_->Pause();
-  transfer.done = [queue = queue_, idle = idle_, held](const absl::Status& status) {
+  transfer.done = [queue = queue_, held = std::move(held)](const absl::Status& status) {
     if (StatusReason(status) == "DEVICE_STUCK") held->buffer.Abandon();
     held->buffer = ChannelBuffer();
     held->pass = Gate::Pass();
-    idle->Resume();
+    held->pause = IdlePause();
     queue->End(status);
   };
   sent_bytes_ += size_bytes;

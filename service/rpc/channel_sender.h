@@ -50,7 +50,13 @@ class ChannelSender final : public MessageSource {
         compactor_(compactor) {}
   // False where nothing can start now.
   absl::StatusOr<bool> StartNext();
-  absl::Status Start(const PartCutter::Cut& cut, ChannelBuffer buffer);
+  // What a part holds while it is under way; let go from the last to the first.
+  struct Held {
+    IdlePause pause;
+    Gate::Pass pass;
+    ChannelBuffer buffer;
+  };
+  absl::Status Start(const PartCutter::Cut& cut, std::shared_ptr<Held> held);
 
   const EntryPtr entry_;
   const ServedRange range_;

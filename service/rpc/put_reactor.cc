@@ -149,6 +149,7 @@ absl::StatusOr<bool> PutReactor::TakeChannelPart(const std::shared_ptr<PutCall>&
   CHUNKKV_ASSIGN_OR_RETURN(const Bytes16 channel_id, ChannelOfPart(message_.part->part.payload().nccl()));
   CHUNKKV_ASSIGN_OR_RETURN(const ChannelAccess access, call->AccessToChannel(channel_id));
   ChannelReceipt receipt;
+  receipt.pause = IdlePause(call->idle());
   receipt.header = header;
   CHUNKKV_ASSIGN_OR_RETURN(receipt.pass, access.Enter());
   CHUNKKV_ASSIGN_OR_RETURN(std::optional<ChannelBuffer> buffer, access.buffers->Take(channel_id, resume));

@@ -26,7 +26,8 @@ std::ostream& operator<<(std::ostream& out, const CarrierKind& kind) { return ou
 std::vector<CarrierKind> AllCarriers() {
   return {{"Inline", [](TestServer&) { return MakeInlineCarrier(); }},
           {"SharedMemory", [](TestServer& server) { return MakeRegionCarrier(server, /*paged=*/false); }},
-          {"PagedSharedMemory", [](TestServer& server) { return MakeRegionCarrier(server, /*paged=*/true); }}};
+          {"PagedSharedMemory", [](TestServer& server) { return MakeRegionCarrier(server, /*paged=*/true); }},
+          {"Nccl", [](TestServer& server) { return MakeNcclCarrier(server); }}};
 }
 
 }  // namespace chunkkv

@@ -56,6 +56,8 @@ class ChannelHost {
 
   // Channels of which anything is left.
   int64_t size() const { return table_ == nullptr ? 0 : table_->size(); }
+  // That are on their way, or about to be.
+  int64_t messages() const { return buffers_ == nullptr ? 0 : buffers_->in_use(); }
   // Ends every channel, and returns when nothing is left of them; none is opened any more.
   void Stop() { thread_ = nullptr; }
 

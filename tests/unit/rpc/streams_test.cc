@@ -40,7 +40,7 @@ TEST(StreamSlotsTest, StopsWatchersWhenDraining) {
   slots.AddStop([&] { ++stops; });
   EXPECT_EQ(stops, 2);
   EXPECT_EQ(StatusReason(slots.Take(StreamKind::kGet).status()), "DRAINING");
-  EXPECT_TRUE(slots.WaitUntilNone(std::chrono::milliseconds(0)));
+  EXPECT_TRUE(slots.WaitUntilIdle(std::chrono::milliseconds(0)));
 }
 
 struct RecordedStream {
