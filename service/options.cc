@@ -123,6 +123,11 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
     *exit_code = 2;
     return std::nullopt;
   }
+  if (server.channels.enabled && server.device == "cpu") {
+    std::cerr << "--nccl needs a GPU, and --device is cpu\n";
+    *exit_code = 2;
+    return std::nullopt;
+  }
   if (device_memory > 0 && server.device == "cpu") {
     std::cerr << "--device-memory needs a GPU, and --device is cpu\n";
     *exit_code = 2;
