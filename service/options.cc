@@ -60,6 +60,24 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
   app.add_flag("--device-regions", server.device_regions,
                "Let clients on the local socket lend memory of the GPU too, whose bytes are gathered there")
       ->envname("CHUNKKV_DEVICE_REGIONS");
+  app.add_flag("--nccl", server.channels.enabled,
+               "Let clients put and get over NCCL, from GPU to GPU. It authenticates nobody and encrypts nothing: for\n"
+               "networks in which every machine is trusted")
+      ->envname("CHUNKKV_NCCL");
+  app.add_option("--nccl-library", server.channels.library_path, "NCCL, of the version that clients have")
+      ->type_name("PATH")
+      ->capture_default_str()
+      ->envname("CHUNKKV_NCCL_LIBRARY");
+  app.add_option("--max-channels", server.channels.limits.max_channels,
+                 "NCCL channels at once; each holds memory of the GPU that no budget counts")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->envname("CHUNKKV_MAX_CHANNELS");
+  app.add_option("--max-channels-of-tenant", server.channels.limits.max_channels_of_tenant,
+                 "NCCL channels of one tenant at once")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->envname("CHUNKKV_MAX_CHANNELS_OF_TENANT");
   app.add_option("--threads", server.thread_count, "Threads for compaction, and for requests; 0: one a core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
@@ -120,6 +138,11 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
   }
   if (server.device_regions && server.device == "cpu") {
     std::cerr << "--device-regions needs a GPU, and --device is cpu\n";
+    *exit_code = 2;
+    return std::nullopt;
+  }
+  if (server.channels.enabled && server.device == "cpu") {
+    std::cerr << "--nccl needs a GPU, and --device is cpu\n";
     *exit_code = 2;
     return std::nullopt;
   }

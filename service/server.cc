@@ -83,6 +83,28 @@ absl::StatusOr<std::shared_ptr<DeviceImporter>> OpenDeviceImporter(const ServerO
   return DeviceImporter::Open(std::move(compactor), std::move(memory), options.device_sm_limit);
 }
 
+absl::StatusOr<ChannelGround> OpenChannelGround(const ServerOptions& options, const CompactionDevice& device) {
+  if (options.open_channels) return options.open_channels();
+  ChannelGround ground;
+  CHUNKKV_ASSIGN_OR_RETURN(ground.library, LoadNccl(options.channels.library_path));
+  CHUNKKV_ASSIGN_OR_RETURN(ground.memory, OpenDeviceMemory(device));
+  ground.device = device.ordinal;
+  ground.make_stream = [&device] { return OpenDeviceStream(device); };
+  return ground;
+}
+
+// Without channels where they are not asked for, or cannot be had. `device` and `clock` must outlive it.
+std::unique_ptr<ChannelHost> OpenChannels(const ServerOptions& options, const CompactionDevice& device,
+                                          const Clock& clock) {
+  if (!options.channels.enabled) return ChannelHost::Without(ChannelsDisabled());
+  absl::StatusOr<ChannelGround> ground = OpenChannelGround(options, device);
+  absl::StatusOr<std::unique_ptr<ChannelHost>> host =
+      ground.ok() ? ChannelHost::Open(*std::move(ground), options.channels, clock) : ground.status();
+  if (host.ok()) return *std::move(host);
+  std::fprintf(stderr, "no NCCL channels: %s\n", std::string(host.status().message()).c_str());
+  return ChannelHost::Without(host.status());
+}
+
 }  // namespace
 
 // Members are destroyed from the last to the first: executors run out before what their tasks work with is gone.
@@ -99,6 +121,7 @@ class Server::Impl {
         streams_(options.rpc.max_streams),
         profiles_(std::move(profiles)),
         local_(options.local_socket.path, options.map_entries, std::move(importer), clock),
+        channels_(OpenChannels(options_, device_, clock)),
         upkeep_(store_, sessions_, local_.mappings, request_executor_, timers_, options.scrub_bytes_per_second),
         timers_(clock),
         compaction_executor_(ThreadCount(options.thread_count)),
@@ -119,6 +142,7 @@ class Server::Impl {
                  .profiles = profiles_,
                  .load_rate = load_rate_,
                  .local = local_,
+                 .channels = *channels_,
                  .tenants = tenants_,
                  .started_monotonic_ms = clock.MonotonicMs()},
         service_(rpc::MakeKvCacheService(context_)) {}
@@ -175,12 +199,13 @@ class Server::Impl {
     if (auto* health = grpc_server_->GetHealthCheckService()) health->SetServingStatus(false);
     streams_.Drain();
     store_.StopPromoting();
-    streams_.WaitUntilNone(std::chrono::milliseconds(options_.grace_ms));
+    streams_.WaitUntilIdle(std::chrono::milliseconds(options_.grace_ms));
     upkeep_.Stop();
     grpc_server_->Shutdown(std::chrono::system_clock::now());
     grpc_server_->Wait();
     // Tasks may still hold streams that gRPC is done with.
-    streams_.WaitUntilNone(std::chrono::hours(1));
+    streams_.WaitUntilNone();
+    channels_->Stop();
     local_socket_ = nullptr;
     grpc_server_ = nullptr;
   }
@@ -190,6 +215,8 @@ class Server::Impl {
   EntryStore& store() { return store_; }
   int64_t session_count() const { return sessions_.size(); }
   int64_t local_holdings() const { return local_.regions.size() + local_.mappings.size(); }
+  int64_t channel_count() const { return channels_->size(); }
+  int64_t channel_messages() const { return channels_->messages(); }
   int64_t stream_count() const {
     return streams_.Count(rpc::StreamKind::kPut) + streams_.Count(rpc::StreamKind::kGet) +
            streams_.Count(rpc::StreamKind::kWatch);
@@ -215,6 +242,7 @@ class Server::Impl {
   rpc::LoadRate load_rate_;
   const rpc::SingleTenant tenants_;
   LocalTransfers local_;
+  const std::unique_ptr<ChannelHost> channels_;
   Upkeep upkeep_;
   rpc::Timers timers_;
   Executor compaction_executor_;
@@ -249,6 +277,8 @@ const std::string& Server::address() const { return impl_->address(); }
 EntryStore& Server::store() { return impl_->store(); }
 int64_t Server::session_count() const { return impl_->session_count(); }
 int64_t Server::local_holdings() const { return impl_->local_holdings(); }
+int64_t Server::channel_count() const { return impl_->channel_count(); }
+int64_t Server::channel_messages() const { return impl_->channel_messages(); }
 int64_t Server::stream_count() const { return impl_->stream_count(); }
 void Server::Shutdown() { impl_->Shutdown(); }
 

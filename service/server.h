@@ -13,6 +13,7 @@
 #include "service/rpc/rpc_limits.h"
 #include "service/session/put_session.h"
 #include "service/store/entry_store.h"
+#include "service/transfer/nccl/channel_host.h"
 #include "service/transfer/region/local_socket.h"
 
 namespace chunkkv {
@@ -33,6 +34,9 @@ struct ServerOptions {
   int64_t scrub_bytes_per_second = int64_t{16} << 20;  // 0: none
   LocalSocketOptions local_socket;                     // an empty path: neither regions nor mappings
   bool map_entries = false;                            // entries in memory that clients on this host may map
+  ChannelOptions channels;                             // the server starts without them where it cannot have them
+  // Stands in for NCCL and the GPU; empty: those of the machine.
+  std::function<absl::StatusOr<ChannelGround>()> open_channels;
   StoreOptions store;
   SessionLimits session;
   rpc::RpcLimits rpc;
@@ -58,6 +62,10 @@ class Server {
   int64_t session_count() const;
   // Regions, offers of them, and mapped entries of clients on this host.
   int64_t local_holdings() const;
+  // NCCL channels of which anything is left.
+  int64_t channel_count() const;
+  // Parts that are on their way over them.
+  int64_t channel_messages() const;
   // Puts, gets and watchers in progress.
   int64_t stream_count() const;
 

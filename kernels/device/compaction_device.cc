@@ -61,4 +61,11 @@ absl::StatusOr<std::unique_ptr<Compactor>> OpenDeviceCompactor(const CompactionD
   return NoDeviceMemory(device);
 }
 
+absl::StatusOr<std::unique_ptr<DeviceStream>> OpenDeviceStream(const CompactionDevice& device) {
+#if CHUNKKV_HAS_CUDA
+  if (device.kind == kCuda) return MakeCudaStream(device.ordinal);
+#endif
+  return NoDeviceMemory(device);
+}
+
 }  // namespace chunkkv

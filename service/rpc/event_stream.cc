@@ -14,9 +14,10 @@ EventStream* EventStream::Start(std::shared_ptr<EventStream> stream, const grpc:
   return stream.get();
 }
 
-EventStream::EventStream(RpcContext& context, grpc::CallbackServerContext* call_context)
+EventStream::EventStream(RpcContext& context, grpc::CallbackServerContext* call_context, StreamKind kind)
     : context_(context),
       call_context_(call_context),
+      kind_(kind),
       output_({.write = [this](const grpc::ByteBuffer* message) { StartWrite(message); },
                .finish = [this](const absl::Status& status) { Finish(ToGrpcStatus(status, *call_context_)); },
                .cancel = [this] { call_context_->TryCancel(); }}) {}
@@ -25,7 +26,7 @@ void EventStream::Admit(const grpc::ByteBuffer* request) {
   absl::StatusOr<std::string> tenant = AdmitCall(context_, *call_context_);
   if (!tenant.ok()) return End(tenant.status());
   tenant_ = *std::move(tenant);
-  absl::StatusOr<StreamSlot> slot = context_.streams.Take(StreamKind::kWatch);
+  absl::StatusOr<StreamSlot> slot = context_.streams.Take(kind_);
   if (!slot.ok()) return End(slot.status());
   slot_ = *std::move(slot);
   deadline_ = context_.timers.Schedule(context_.limits.max_rpc_ms, [weak = weak_from_this()] {
@@ -40,9 +41,11 @@ void EventStream::Admit(const grpc::ByteBuffer* request) {
 void EventStream::BeginNow() {
   if (const absl::Status status = Begin(request_buffer_); !status.ok()) return End(status);
   request_buffer_.Clear();
-  stop_ = context_.streams.AddStop([weak = weak_from_this()] {
-    if (const auto stream = weak.lock()) stream->End(StreamSlots::Draining());
-  });
+  if (kind_ != StreamKind::kHold) {
+    stop_ = context_.streams.AddStop([weak = weak_from_this()] {
+      if (const auto stream = weak.lock()) stream->End(StreamSlots::Draining());
+    });
+  }
   {
     MutexLock lock(mutex_);
     has_begun_ = true;

@@ -31,7 +31,8 @@ class EventStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() final;
 
  protected:
-  EventStream(RpcContext& context, grpc::CallbackServerContext* call_context);
+  // Those that hold something (kHold) go on while the server drains.
+  EventStream(RpcContext& context, grpc::CallbackServerContext* call_context, StreamKind kind = StreamKind::kWatch);
 
   // Takes the request, once, before any SendSome. An error ends the stream.
   virtual absl::Status Begin(const grpc::ByteBuffer& request) = 0;
@@ -55,6 +56,7 @@ class EventStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   RpcContext& context_;
   grpc::CallbackServerContext* const call_context_;
+  const StreamKind kind_;
   StreamOutput output_;
   std::shared_ptr<EventStream> self_;  // until OnDone
   StreamSlot slot_;

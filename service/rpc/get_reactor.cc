@@ -7,6 +7,7 @@
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/call_checks.h"
+#include "service/rpc/channel_sender.h"
 #include "service/rpc/grpc_status.h"
 #include "service/rpc/local_get.h"
 #include "service/rpc/part_source.h"
@@ -71,7 +72,8 @@ absl::Status GetReactor::TryFind() {
   request_buffer_.Clear();
   CHUNKKV_ASSIGN_OR_RETURN(request_, GetRequestFromWire(wire, tenant_, context_.limits, context_.store));
   if (request_.target.map || request_.target.IsInRegions()) CHUNKKV_RETURN_IF_ERROR(context_.local.CheckEnabled());
-  if (request_.target.IsInRegions()) {
+  if (request_.target.channel_id) CHUNKKV_RETURN_IF_ERROR(AccessToChannel().status());
+  if (request_.target.IsInRegions() || (request_.target.channel_id && !request_.transfer_id.empty())) {
     CHUNKKV_ASSIGN_OR_RETURN(transfer_, context_.local.transfers.Begin(tenant_, request_.transfer_id));
   }
   // An entry that must be a certain one cannot be waited for: what is put later has another id.
@@ -120,11 +122,11 @@ absl::Status GetReactor::TryServe(const EntryPtr& entry) {
   range.options.cancelled = [this] { return output_.ended(); };  // the source is this reactor's own
   v1::GetCacheResponse response;
   ToWire(*entry, range, response.mutable_header());
-  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<MessageSource> source, SourceOf(entry, range, response.mutable_header()));
   begun_ms_ = context_.timers.NowMs();
   idle_ = IdleTimer::Start(context_.timers, context_.limits.idle_timeout_ms, [weak = weak_from_this()] {
     if (const auto reactor = weak.lock()) reactor->Stalled();
   });
+  CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<MessageSource> source, SourceOf(entry, range, response.mutable_header()));
   output_.Send(ToByteBuffer(response));
   {
     MutexLock lock(mutex_);
@@ -136,12 +138,27 @@ absl::Status GetReactor::TryServe(const EntryPtr& entry) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<ChannelAccess> GetReactor::AccessToChannel() const {
+  CHUNKKV_RETURN_IF_ERROR(context_.channels.status());
+  ChannelAccess access;
+  CHUNKKV_ASSIGN_OR_RETURN(access.channel, context_.channels.table().Find(tenant_, *request_.target.channel_id));
+  access.buffers = &context_.channels.buffers();
+  access.group = std::make_shared<TransferGroup>();
+  access.transfer = transfer_;
+  return access;
+}
+
 absl::StatusOr<std::unique_ptr<MessageSource>> GetReactor::SourceOf(const EntryPtr& entry, const ServedRange& range,
                                                                     v1::GetHeader* header) {
   GetTarget& target = request_.target;
   if (target.map) {
     CHUNKKV_RETURN_IF_ERROR(OfferMapping(context_, tenant_, entry, std::nullopt, header->mutable_mapping()));
     return std::make_unique<NothingToSend>();
+  }
+  if (target.channel_id) {
+    CHUNKKV_ASSIGN_OR_RETURN(ChannelAccess access, AccessToChannel());
+    return ChannelSender::Create(entry, range, request_.max_part_bytes, std::move(access), idle_, context_.store,
+                                 context_.compactor);
   }
   if (!target.IsInRegions()) {
     return PartSource::Create(entry, range, request_.max_part_bytes, context_.store, context_.compactor);
@@ -232,6 +249,7 @@ void GetReactor::End(const absl::Status& status) {
     entry = entry_;
     producing = producing_;
     if (source_ != nullptr && status.ok()) sent_bytes = source_->sent_bytes();
+    if (source_ != nullptr && !status.ok()) source_->Cancel();
   }
   if (status.ok() || !producing) Drop();
   if (wait) context_.store.CancelWait(*wait);

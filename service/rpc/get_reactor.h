@@ -11,6 +11,7 @@
 #include <string>
 
 #include "chunkkv/v1/get.pb.h"
+#include "service/rpc/channel_access.h"
 #include "service/rpc/get_request.h"
 #include "service/rpc/idle_timer.h"
 #include "service/rpc/message_source.h"
@@ -41,6 +42,7 @@ class GetReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void WaitForPut();
   void Found(absl::StatusOr<EntryPtr> entry);
   absl::Status TryServe(const EntryPtr& entry);
+  absl::StatusOr<ChannelAccess> AccessToChannel() const;
   absl::StatusOr<std::unique_ptr<MessageSource>> SourceOf(const EntryPtr& entry, const ServedRange& range,
                                                           v1::GetHeader* header);
   void Produce();
@@ -61,7 +63,7 @@ class GetReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Touched by one step at a time; steps follow each other.
   grpc::ByteBuffer request_buffer_;
   GetRequest request_;
-  TransferPtr transfer_;  // where its target is in regions
+  TransferPtr transfer_;  // where the client has named one, and memory of its own is touched
 
   Mutex mutex_;
   std::unique_ptr<MessageSource> source_ ABSL_GUARDED_BY(mutex_);

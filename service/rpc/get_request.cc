@@ -6,6 +6,7 @@
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/call_checks.h"
+#include "service/rpc/wire_channel.h"
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_identity.h"
 #include "service/rpc/wire_region.h"
@@ -47,10 +48,13 @@ absl::Status ReadNumbers(const v1::GetCacheRequest& wire, const RpcLimits& limit
 absl::Status ReadTarget(const v1::GetCacheRequest& wire, GetTarget* target) {
   if (!wire.has_target()) return absl::OkStatus();
   const v1::GetCacheRequest::Target& from = wire.target();
-  if (!from.channel_id().empty()) return Unimplemented("NCCL", "target.channel_id: channels are not built");
   target->map = from.map();
-  if (int{from.map()} + int{from.layers_size() > 0} + int{from.has_whole()} != 1) {
-    return InvalidArgument("BAD_TARGET", "target: one of map, layers and whole must be set");
+  const bool is_channel = !from.channel_id().empty();
+  if (int{from.map()} + int{from.layers_size() > 0} + int{from.has_whole()} + int{is_channel} != 1) {
+    return InvalidArgument("BAD_TARGET", "target: one of map, layers, whole and channel_id must be set");
+  }
+  if (is_channel) {
+    CHUNKKV_ASSIGN_OR_RETURN(target->channel_id, ChannelIdFromWire(from.channel_id()));
   }
   if (from.map() && (wire.has_layers() || wire.has_tokens() || wire.position_mode() == v1::POSITION_MODE_CONTIGUOUS)) {
     return InvalidArgument("MAPS_WHOLE", "target.map: an entry is mapped whole, at original positions");

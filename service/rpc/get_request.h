@@ -30,6 +30,7 @@ struct GetTarget {
   std::vector<TargetSlice> slices;
   bool map = false;
   std::optional<TargetSlice> whole;  // its tensor is not looked at
+  std::optional<Bytes16> channel_id;
   bool IsInRegions() const { return whole.has_value() || !slices.empty(); }
 };
 
@@ -50,8 +51,8 @@ struct GetRequest {
 
 // Errors: INVALID_ARGUMENT of identity, prompt and accept rule, and BAD_WAIT, SHARD_INCOMPLETE (a wait with neither
 // model nor definite shard), BAD_PART_BYTES, BAD_LAYER_RANGE, BAD_TOKEN_RANGE, BAD_ENUM, BAD_ENTRY_ID, BAD_LEASE_ID,
-// TRANSFER_ID_TOO_LONG, BAD_TARGET (of two kinds), BAD_TENSOR, BAD_REGION_ID, MAPS_WHOLE (a range, or re-rotated keys);
-// UNIMPLEMENTED: FEATURE, NCCL.
+// TRANSFER_ID_TOO_LONG, BAD_TARGET (of two kinds), BAD_TENSOR, BAD_REGION_ID, BAD_CHANNEL_ID, MAPS_WHOLE (a range, or
+// re-rotated keys); UNIMPLEMENTED FEATURE.
 absl::StatusOr<GetRequest> GetRequestFromWire(const v1::GetCacheRequest& wire, const std::string& tenant,
                                               const RpcLimits& limits, EntryStore& store);
 

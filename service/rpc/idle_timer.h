@@ -49,6 +49,24 @@ class IdleTimer : public std::enable_shared_from_this<IdleTimer> {
   std::atomic<bool> stopped_{false};
 };
 
+// Pauses the timer for as long as it lives. Move-only.
+class IdlePause {
+ public:
+  IdlePause() = default;
+  explicit IdlePause(IdleTimer& timer) : timer_(timer.shared_from_this()) { timer_->Pause(); }
+  IdlePause(IdlePause&& other) noexcept = default;
+  IdlePause& operator=(IdlePause&& other) noexcept {
+    timer_.swap(other.timer_);
+    return *this;
+  }
+  ~IdlePause() {
+    if (timer_ != nullptr) timer_->Resume();
+  }
+
+ private:
+  std::shared_ptr<IdleTimer> timer_;
+};
+
 }  // namespace chunkkv::rpc
 
 #endif  // CHUNKKV_SERVICE_RPC_IDLE_TIMER_H_

@@ -2,10 +2,11 @@
 
 #include <grpcpp/support/server_callback.h>
 
-#include "chunkkv/kernels/status.h"
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "service/rpc/catalog_rpcs.h"
+#include "service/rpc/channel_rpcs.h"
 #include "service/rpc/get_reactor.h"
+#include "service/rpc/hold_stream.h"
 #include "service/rpc/put_reactor.h"
 #include "service/rpc/record_stream.h"
 #include "service/rpc/region_rpcs.h"
@@ -31,12 +32,8 @@ using Transport = KvCacheService::WithRawCallbackMethod_RegisterRegion<
             KvCacheService::WithRawCallbackMethod_CloseChannel<Base>>>>>>;
 template <typename Base>
 using Streams = KvCacheService::WithRawCallbackMethod_PutCache<KvCacheService::WithRawCallbackMethod_GetCache<
-    KvCacheService::WithRawCallbackMethod_WatchCaches<KvCacheService::WithRawCallbackMethod_RecordScores<Base>>>>;
-
-template <typename Request, typename Response>
-absl::Status NoChannels(UnaryCall&, const Request&, Response*) {
-  return Unimplemented("NCCL", "channels are not built");
-}
+    KvCacheService::WithRawCallbackMethod_WatchCaches<KvCacheService::WithRawCallbackMethod_RecordScores<
+        KvCacheService::WithRawCallbackMethod_HoldChannels<Base>>>>>;
 
 class ServiceImpl final : public Streams<Catalog<Transport<KvCacheService::Service>>> {
  public:
@@ -97,11 +94,14 @@ class ServiceImpl final : public Streams<Catalog<Transport<KvCacheService::Servi
   Unary* QuiesceTransfer(Context* call, const Bytes* request, Bytes* response) override {
     return RunDeferred(context_, call, request, response, rpc::QuiesceTransfer);
   }
+  grpc::ServerWriteReactor<Bytes>* HoldChannels(Context* call, const Bytes* request) override {
+    return EventStream::Start(std::make_shared<HoldStream>(context_, call), request);
+  }
   Unary* OpenChannel(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, NoChannels<v1::OpenChannelRequest, v1::OpenChannelResponse>);
+    return RunUnary(context_, call, request, response, rpc::OpenChannel);
   }
   Unary* CloseChannel(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, NoChannels<v1::CloseChannelRequest, v1::CloseChannelResponse>);
+    return RunUnary(context_, call, request, response, rpc::CloseChannel);
   }
 
  private:

@@ -21,6 +21,9 @@ class MessageSource {
   // any thread. kEnd: all has been made. Errors: DATA_LOSS, and the carrier's own.
   virtual absl::StatusOr<State> Next(std::function<void()> resume, grpc::ByteBuffer* message) = 0;
 
+  // The get has ended before its time, and waits for nothing that is under way; from any thread.
+  virtual void Cancel() {}
+
   // Of tensors, so far.
   virtual int64_t sent_bytes() const = 0;
 };

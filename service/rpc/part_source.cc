@@ -1,30 +1,18 @@
 #include "service/rpc/part_source.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "service/base/status_macros.h"
 #include "service/format/digest.h"
 #include "service/rpc/layer_messages.h"
 #include "service/rpc/part_message.h"
-#include "service/rpc/wire_part.h"
 
 namespace chunkkv::rpc {
 namespace {
 
 // Layers whose scratch may be in flight at once: one being sent, one being made.
 constexpr int64_t kScratchLayers = 2;
-
-// Parts end on rows, and on blocks of the digest too where the rows allow; rows longer than a part are cut anywhere.
-int64_t PartBytes(const TensorSpec& spec, int64_t max_part_bytes) {
-  const auto block_bytes = static_cast<int64_t>(kDigestBlockBytes);
-  const int64_t blocks = max_part_bytes / block_bytes * block_bytes;
-  if (!spec.is_per_token() || spec.row_bytes > max_part_bytes) return blocks;
-  const int64_t unit = std::lcm(block_bytes, spec.row_bytes);
-  if (unit <= max_part_bytes) return max_part_bytes / unit * unit;
-  return max_part_bytes / spec.row_bytes * spec.row_bytes;
-}
 
 }  // namespace
 
@@ -62,12 +50,8 @@ absl::StatusOr<PartSource::State> PartSource::Next(std::function<void()> resume,
     CHUNKKV_ASSIGN_OR_RETURN(const bool opened, OpenLayer(std::move(resume)));
     if (!opened) return State::kLater;
   }
-  const auto& tensors = layer_->served.tensors;
-  while (tensor_ < tensors.size() && offset_ == static_cast<int64_t>(tensors[tensor_].bytes.size())) {
-    ++tensor_;
-    offset_ = 0;
-  }
-  *message = tensor_ < tensors.size() ? NextPart() : EndLayer();
+  std::optional<PartCutter::Cut> cut = cutter_->Next();
+  *message = cut ? MakePart(*cut) : EndLayer();
   return State::kMessage;
 }
 
@@ -84,42 +68,24 @@ absl::StatusOr<bool> PartSource::OpenLayer(std::function<void()> resume) {
   CHUNKKV_ASSIGN_OR_RETURN(layer->served,
                            ServeLayer(entry_->header(), entry_->body(), index, range_.options, compactor_));
   layer_ = std::move(layer);
-  tensor_ = 0;
-  offset_ = 0;
+  cutter_.emplace(layer_->served, entry_->header().token_count, max_part_bytes_);
   ++next_layer_;
   return true;
 }
 
-grpc::ByteBuffer PartSource::NextPart() {
-  const ServedTensor& tensor = layer_->served.tensors[tensor_];
-  const TensorSpec& spec = tensor.slot->spec;
-  const auto tensor_bytes = static_cast<int64_t>(tensor.bytes.size());
-  const int64_t count = std::min(PartBytes(spec, max_part_bytes_), tensor_bytes - offset_);
-  const absl::Span<const std::byte> bytes = tensor.bytes.subspan(offset_, count);
-  v1::Part part;
-  SetTensor(spec, &part);
-  if (spec.is_per_token() && spec.row_bytes <= max_part_bytes_) {
-    const bool all_rows = tensor.slot->row_count == entry_->header().token_count;
-    part.set_range(all_rows ? v1::RANGE_KIND_TOKENS : v1::RANGE_KIND_KEPT_ROWS);
-    part.set_begin(tensor.first_row + offset_ / spec.row_bytes);
-    part.set_end(tensor.first_row + (offset_ + count) / spec.row_bytes);
-  } else {
-    part.set_range(v1::RANGE_KIND_BYTES);
-    part.set_begin(offset_);
-    part.set_end(offset_ + count);
-  }
-  offset_ += count;
-  sent_bytes_ += count;
+grpc::ByteBuffer PartSource::MakePart(const PartCutter::Cut& cut) {
+  sent_bytes_ += static_cast<int64_t>(cut.bytes.size());
   // gRPC takes memory that it may not write to as void*, too.
   auto* const holder = new std::shared_ptr<const Layer>(layer_);
   grpc::Slice slice(
-      const_cast<std::byte*>(bytes.data()), bytes.size(),
+      const_cast<std::byte*>(cut.bytes.data()), cut.bytes.size(),
       [](void* held) { delete static_cast<std::shared_ptr<const Layer>*>(held); }, holder);
-  return MakePartResponse(part, PartChecksum(bytes), std::move(slice));
+  return MakePartResponse(cut.part, PartChecksum(cut.bytes), std::move(slice));
 }
 
 grpc::ByteBuffer PartSource::EndLayer() {
   grpc::ByteBuffer message = MakeLayerEnd(layer_->served);
+  cutter_.reset();
   layer_ = nullptr;
   return message;
 }

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/compactor.h"
 #include "service/rpc/message_source.h"
+#include "service/rpc/part_cutter.h"
 #include "service/rpc/scratch_pool.h"
 #include "service/rpc/wire_entry.h"
 #include "service/store/entry.h"
@@ -38,7 +40,7 @@ class PartSource final : public MessageSource {
   PartSource(EntryPtr entry, const ServedRange& range, int64_t max_part_bytes, const Compactor& compactor)
       : entry_(std::move(entry)), range_(range), max_part_bytes_(max_part_bytes), compactor_(compactor) {}
   absl::StatusOr<bool> OpenLayer(std::function<void()> resume);
-  grpc::ByteBuffer NextPart();
+  grpc::ByteBuffer MakePart(const PartCutter::Cut& cut);
   grpc::ByteBuffer EndLayer();
 
   const EntryPtr entry_;
@@ -48,8 +50,7 @@ class PartSource final : public MessageSource {
   std::shared_ptr<ScratchPool> pool_;  // null where nothing is re-rotated
   int32_t next_layer_ = 0;             // within the range
   std::shared_ptr<const Layer> layer_;
-  size_t tensor_ = 0;
-  int64_t offset_ = 0;
+  std::optional<PartCutter> cutter_;  // of the layer
   int64_t sent_bytes_ = 0;
 };
 

@@ -12,16 +12,28 @@
 #include "service/rpc/wire_spec.h"
 
 namespace chunkkv::rpc {
+namespace {
 
-PutCall::PutCall(RpcContext& context, TransferPtr transfer, std::shared_ptr<PutStream> first)
-    : context_(context), transfer_(std::move(transfer)), first_(std::move(first)) {
+// What a part is called in answers.
+template <typename Message>
+void SetPart(const PartHeader& part, Message* message) {
+  message->set_layer(part.layer);
+  message->set_tensor(ToWire(part.tensor));
+  message->set_begin(part.begin);
+  message->set_end(part.end);
+  message->set_name(part.name);
+}
+
+}  // namespace
+
+PutCall::PutCall(RpcContext& context, std::string tenant, TransferPtr transfer, std::shared_ptr<PutStream> first)
+    : context_(context), tenant_(std::move(tenant)), transfer_(std::move(transfer)), first_(std::move(first)) {
   FillRandom(id_.data(), id_.size());
 }
 
 absl::StatusOr<std::shared_ptr<PutCall>> PutCall::Begin(RpcContext& context, PutRequest request, TransferPtr transfer,
                                                         std::shared_ptr<PutStream> first) {
-  std::shared_ptr<PutCall> call(new PutCall(context, std::move(transfer), std::move(first)));
-  const std::string tenant = request.tenant;
+  std::shared_ptr<PutCall> call(new PutCall(context, request.tenant, std::move(transfer), std::move(first)));
   const std::weak_ptr<PutCall> weak = call;
   call->idle_ = IdleTimer::Start(
       context.timers, context.limits.idle_timeout_ms,
@@ -39,7 +51,7 @@ absl::StatusOr<std::shared_ptr<PutCall>> PutCall::Begin(RpcContext& context, Put
       call->session_, PutSession::Create(std::move(request), context.session_limits, context.store, context.compactor,
                                          context.compaction_executor, context.clock, call.get(), &context.recorder));
   CHUNKKV_ASSIGN_OR_RETURN(call->first_stream_id_, call->session_->OpenStream());
-  context.sessions.Add(call->id_, tenant, call);
+  context.sessions.Add(call->id_, call->tenant_, call);
   call->Announce();
   return call;
 }
@@ -111,12 +123,16 @@ void PutCall::OnSelection(int32_t group, absl::Span<const int32_t> positions, bo
 
 void PutCall::OnConsumed(const PartHeader& part) {
   v1::PutCacheResponse response;
-  v1::Consumed* consumed = response.mutable_consumed();
-  consumed->set_layer(part.layer);
-  consumed->set_tensor(ToWire(part.tensor));
-  consumed->set_begin(part.begin);
-  consumed->set_end(part.end);
-  consumed->set_name(part.name);
+  SetPart(part, response.mutable_consumed());
+  Tell(std::move(response));
+}
+
+void PutCall::OnReady(const PartHeader& part, const Bytes16& channel_id, int64_t sequence) {
+  v1::PutCacheResponse response;
+  v1::Ready* ready = response.mutable_ready();
+  ready->set_channel_id(ToString(channel_id));
+  ready->set_sequence(sequence);
+  SetPart(part, ready);
   Tell(std::move(response));
 }
 
@@ -141,6 +157,16 @@ absl::StatusOr<RegionAccess> PutCall::AccessTo(const Bytes16& region_id) const {
   return access;
 }
 
+absl::StatusOr<ChannelAccess> PutCall::AccessToChannel(const Bytes16& channel_id) const {
+  CHUNKKV_RETURN_IF_ERROR(context_.channels.status());
+  ChannelAccess access;
+  CHUNKKV_ASSIGN_OR_RETURN(access.channel, context_.channels.table().Find(tenant_, channel_id));
+  access.buffers = &context_.channels.buffers();
+  access.group = group_;
+  access.transfer = transfer_;
+  return access;
+}
+
 void PutCall::OnEnd(const absl::Status& status, const PutSummary& summary) {
   std::shared_ptr<PutCall> self;
   std::vector<std::shared_ptr<PutStream>> streams;
@@ -155,6 +181,7 @@ void PutCall::OnEnd(const absl::Status& status, const PutSummary& summary) {
     streams.push_back(std::move(first_));
   }
   idle_->Stop();
+  group_->CancelAll();
   context_.sessions.Remove(id_);
   if (status.ok()) {
     v1::PutCacheResponse response;

@@ -4,11 +4,13 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "chunkkv/v1/put.pb.h"
 #include "service/base/mutex.h"
+#include "service/rpc/channel_access.h"
 #include "service/rpc/idle_timer.h"
 #include "service/rpc/rpc_context.h"
 #include "service/session/put_session.h"
@@ -29,7 +31,7 @@ class PutStream {
 class PutCall final : public PutSession::Listener, public std::enable_shared_from_this<PutCall> {
  public:
   // Begins a session, in the session table, that `first` is told of. Errors: as PutSession::Create.
-  // `transfer`: of parts in regions; null where the client has not named one.
+  // `transfer`: of parts in regions and on channels; null where the client has not named one.
   static absl::StatusOr<std::shared_ptr<PutCall>> Begin(RpcContext& context, PutRequest request, TransferPtr transfer,
                                                         std::shared_ptr<PutStream> first);
 
@@ -42,6 +44,8 @@ class PutCall final : public PutSession::Listener, public std::enable_shared_fro
   PutSession& session() { return *session_; }
   // Errors: FAILED_PRECONDITION REGIONS_DISABLED, NOT_FOUND REGION_NOT_FOUND, INVALID_ARGUMENT TRANSFER_ID_MISSING.
   absl::StatusOr<RegionAccess> AccessTo(const Bytes16& region_id) const;
+  // Errors: those of ChannelHost::status and ChannelTable::Find.
+  absl::StatusOr<ChannelAccess> AccessToChannel(const Bytes16& channel_id) const;
   IdleTimer& idle() { return *idle_; }
 
   // The commit came on `committer`, which is told of the end as the first stream is.
@@ -52,16 +56,20 @@ class PutCall final : public PutSession::Listener, public std::enable_shared_fro
 
   void OnSelection(int32_t group, absl::Span<const int32_t> positions, bool everything) override;
   void OnConsumed(const PartHeader& part) override;
+  // The part is received as this message of the channel, from now on.
+  void OnReady(const PartHeader& part, const Bytes16& channel_id, int64_t sequence);
   void OnEnd(const absl::Status& status, const PutSummary& summary) override;
 
  private:
-  PutCall(RpcContext& context, TransferPtr transfer, std::shared_ptr<PutStream> first);
+  PutCall(RpcContext& context, std::string tenant, TransferPtr transfer, std::shared_ptr<PutStream> first);
   void Announce();
   // To the first stream, once the client knows of the session.
   void Tell(v1::PutCacheResponse response);
 
   RpcContext& context_;
+  const std::string tenant_;
   const TransferPtr transfer_;
+  const std::shared_ptr<TransferGroup> group_ = std::make_shared<TransferGroup>();  // of parts on channels
   Bytes16 id_{};
   std::shared_ptr<PutSession> session_;
   PutSession::StreamId first_stream_id_ = 0;

@@ -5,8 +5,10 @@
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/call_checks.h"
+#include "service/rpc/channel_receiver.h"
 #include "service/rpc/grpc_status.h"
 #include "service/rpc/wire_bytes.h"
+#include "service/rpc/wire_channel.h"
 #include "service/rpc/wire_part.h"
 #include "service/rpc/wire_put.h"
 #include "service/rpc/wire_region.h"
@@ -117,8 +119,10 @@ void PutReactor::TakePart() {
     call->idle().Touch();
     self->context_.request_executor.Post([self] { self->TakePart(); });
   };
-  if (header->in_region) {
-    const absl::StatusOr<bool> taken = TakeRegionPart(*call, *header, resume);
+  const bool is_on_channel = message_.part->part.payload().has_nccl();
+  if (header->in_region || is_on_channel) {
+    const absl::StatusOr<bool> taken =
+        is_on_channel ? TakeChannelPart(call, *header, resume) : TakeRegionPart(*call, *header, resume);
     if (!taken.ok()) return Fail(taken.status());
     if (*taken) ReadNext();
     return;
@@ -138,6 +142,23 @@ absl::StatusOr<bool> PutReactor::TakeRegionPart(PutCall& call, const PartHeader&
   CHUNKKV_ASSIGN_OR_RETURN(RegionAccess access, call.AccessTo(region_id));
   return call.session().TakeRegionPart(stream_id_, header, std::move(access), RegionSliceFromWire(slice),
                                        std::move(resume));
+}
+
+absl::StatusOr<bool> PutReactor::TakeChannelPart(const std::shared_ptr<PutCall>& call, const PartHeader& header,
+                                                 std::function<void()> resume) {
+  CHUNKKV_ASSIGN_OR_RETURN(const Bytes16 channel_id, ChannelOfPart(message_.part->part.payload().nccl()));
+  CHUNKKV_ASSIGN_OR_RETURN(const ChannelAccess access, call->AccessToChannel(channel_id));
+  ChannelReceipt receipt;
+  receipt.pause = IdlePause(call->idle());
+  receipt.header = header;
+  CHUNKKV_ASSIGN_OR_RETURN(receipt.pass, access.Enter());
+  CHUNKKV_ASSIGN_OR_RETURN(std::optional<ChannelBuffer> buffer, access.buffers->Take(channel_id, resume));
+  if (!buffer) return false;
+  receipt.buffer = *std::move(buffer);
+  CHUNKKV_ASSIGN_OR_RETURN(receipt.placement, call->session().PlacePart(stream_id_, header, std::move(resume)));
+  if (receipt.placement.later) return false;
+  ReceiveOverChannel(context_, call, access, std::move(receipt), shared_from_this());
+  return true;
 }
 
 void PutReactor::Begin(const v1::Begin& begin) {
@@ -171,7 +192,8 @@ absl::Status PutReactor::TryBegin(const v1::Begin& begin) {
                              context_.profiles.GroupsOf(Fingerprint(request.model), request.spec.profile));
   }
   TransferPtr transfer;
-  if (context_.local.CheckEnabled().ok() && !begin.transfer_id().empty()) {
+  const bool touches_memory = context_.local.CheckEnabled().ok() || context_.channels.status().ok();
+  if (touches_memory && !begin.transfer_id().empty()) {
     CHUNKKV_ASSIGN_OR_RETURN(transfer, context_.local.transfers.Begin(tenant_, begin.transfer_id()));
   }
   CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<PutCall> call,

@@ -46,6 +46,8 @@ class PutReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void TakeOther(const v1::PutCacheRequest& message);
   void TakePart();
   absl::StatusOr<bool> TakeRegionPart(PutCall& call, const PartHeader& header, std::function<void()> resume);
+  absl::StatusOr<bool> TakeChannelPart(const std::shared_ptr<PutCall>& call, const PartHeader& header,
+                                       std::function<void()> resume);
   void Begin(const v1::Begin& begin);
   absl::Status TryBegin(const v1::Begin& begin);
   void Attach(const v1::Attach& attach);

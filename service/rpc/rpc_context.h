@@ -18,6 +18,7 @@
 #include "service/session/put_session.h"
 #include "service/session/score_recorder.h"
 #include "service/store/entry_store.h"
+#include "service/transfer/nccl/channel_host.h"
 #include "service/transfer/region/local_transfers.h"
 
 namespace chunkkv::rpc {
@@ -40,6 +41,7 @@ struct RpcContext {
   const ProfileTable& profiles;
   LoadRate& load_rate;
   LocalTransfers& local;
+  ChannelHost& channels;
   const TenantResolver& tenants;
   const int64_t started_monotonic_ms;
 };

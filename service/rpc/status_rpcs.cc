@@ -1,4 +1,5 @@
 #include "chunkkv/kernels/limits.h"
+#include "chunkkv/kernels/status.h"
 #include "service/format/record.h"
 #include "service/rpc/call_checks.h"
 #include "service/rpc/catalog_rpcs.h"
@@ -28,6 +29,17 @@ void FillLimits(const RpcContext& context, v1::GetCapabilitiesResponse::Limits* 
   limits->set_max_rpc_ms(context.limits.max_rpc_ms);
   limits->set_max_streams(context.limits.max_streams);
   limits->set_max_open_layers(session.max_open_layers);
+}
+
+void FillChannels(const ChannelHost& channels, v1::GetCapabilitiesResponse* response) {
+  v1::GetCapabilitiesResponse::Channels* wire = response->mutable_channels();
+  if (!channels.status().ok()) {
+    wire->set_unavailable(StatusReason(channels.status()));
+    return;
+  }
+  response->add_transports("nccl");
+  wire->set_nccl_version(channels.nccl_version());
+  wire->add_devices(channels.device());
 }
 
 void ToWire(const DeviceTierStats& stats, v1::GetStatsResponse::TierStats* tier) {
@@ -67,6 +79,7 @@ absl::Status GetCapabilities(UnaryCall& call, const v1::GetCapabilitiesRequest&,
     if (context.local.device != nullptr) response->add_transports("device_memory");
     response->set_local_socket(context.local.socket_path);
   }
+  FillChannels(context.channels, response);
   response->add_durabilities(v1::DURABILITY_MEMORY);
   v1::GetCapabilitiesResponse::Device* device = response->add_devices();
   device->set_kind(context.device.kind);

@@ -70,21 +70,26 @@ void StreamSlots::RemoveStop(StopId id) {
   stops_.erase(id);
 }
 
-bool StreamSlots::WaitUntilNone(std::chrono::milliseconds timeout) {
+bool StreamSlots::WaitUntilIdle(std::chrono::milliseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   MutexLock lock(mutex_);
-  while (Total() > 0) {
+  while (Working() > 0) {
     const auto left = end - std::chrono::steady_clock::now();
     if (left <= left.zero()) return false;
-    none_.WaitFor(mutex_, left);
+    fewer_.WaitFor(mutex_, left);
   }
   return true;
+}
+
+void StreamSlots::WaitUntilNone() {
+  MutexLock lock(mutex_);
+  while (Total() > 0) fewer_.Wait(mutex_);
 }
 
 void StreamSlots::Release(StreamKind kind) {
   MutexLock lock(mutex_);
   --counts_[static_cast<int>(kind)];
-  if (Total() == 0) none_.NotifyAll();
+  if (Working() == 0) fewer_.NotifyAll();
 }
 
 }  // namespace chunkkv::rpc

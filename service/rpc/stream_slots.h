@@ -12,7 +12,8 @@
 
 namespace chunkkv::rpc {
 
-enum class StreamKind : uint8_t { kPut, kGet, kWatch };
+// kHold: owns channels, and works nothing itself.
+enum class StreamKind : uint8_t { kPut, kGet, kWatch, kHold };
 
 class StreamSlots;
 
@@ -51,18 +52,23 @@ class StreamSlots {
   using StopId = uint64_t;
   StopId AddStop(std::function<void()> stop);
   void RemoveStop(StopId id);
-  // False where streams were still open when `timeout` had passed.
-  bool WaitUntilNone(std::chrono::milliseconds timeout);
+  // False where streams were still open when `timeout` had passed; those that hold do not count.
+  bool WaitUntilIdle(std::chrono::milliseconds timeout);
+  // Returns when none is left of any kind.
+  void WaitUntilNone();
 
  private:
   friend class StreamSlot;
   void Release(StreamKind kind);
-  int64_t Total() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return counts_[0] + counts_[1] + counts_[2]; }
+  int64_t Working() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return counts_[0] + counts_[1] + counts_[2]; }
+  int64_t Total() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return Working() + counts_[static_cast<int>(StreamKind::kHold)];
+  }
 
   const int32_t max_streams_;
   mutable Mutex mutex_;
-  CondVar none_;
-  int64_t counts_[3] ABSL_GUARDED_BY(mutex_) = {0, 0, 0};
+  CondVar fewer_;
+  int64_t counts_[4] ABSL_GUARDED_BY(mutex_) = {0, 0, 0, 0};
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   StopId last_stop_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<StopId, std::function<void()>> stops_ ABSL_GUARDED_BY(mutex_);

@@ -62,7 +62,10 @@ absl::StatusOr<PartHeader> PartHeaderFromWire(const PartMessage& message) {
     header.in_region = true;
     return header;
   }
-  if (payload.has_nccl()) return Unimplemented("NCCL", "part.payload.nccl: channels are not built");
+  if (payload.has_nccl()) {
+    header.payload_bytes = payload.nccl().length_bytes();
+    return header;
+  }
   if (!message.inline_bytes) return InvalidArgument("CARRIER_UNSET", "part.payload: no carrier is set");
   if (message.inline_bytes->size_bytes > kMaxPartBytes) {
     return InvalidArgument("PART_TOO_LARGE", "part.payload.inline holds " +

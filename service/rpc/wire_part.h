@@ -10,7 +10,7 @@
 
 namespace chunkkv::rpc {
 
-// Errors: INVALID_ARGUMENT: BAD_TENSOR, BAD_RANGE_KIND, CARRIER_UNSET, PART_TOO_LARGE; UNIMPLEMENTED: NCCL.
+// Errors: INVALID_ARGUMENT: BAD_TENSOR, BAD_RANGE_KIND, CARRIER_UNSET, PART_TOO_LARGE.
 absl::StatusOr<PartHeader> PartHeaderFromWire(const PartMessage& message);
 
 // layer, tensor and, of NAMED ones, name.

@@ -19,6 +19,7 @@ void ExpectRefused(const BadInput& bad, const ServerOptions& options) {
   }
   server.ExpectAtRest();
   EXPECT_TRUE(TestServer::Eventually([&] { return server.server().local_holdings() == 0; }));
+  EXPECT_TRUE(TestServer::Eventually([&] { return server.server().channel_count() == 0; }));
 
   PutRequest good = SmallRequest();
   good.key.fill(0x99);

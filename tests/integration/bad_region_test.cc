@@ -345,6 +345,7 @@ TEST(DisabledRegionsTest, AreRefusedByName) {
   ServerOptions options = SmallServer();
   options.local_socket.path.clear();
   options.map_entries = false;
+  options.channels.enabled = false;
   TestServer server(options);
   for (const RpcEnd& end : {Call(server, &Stub::RegisterRegion, Register()),
                             Call(server, &Stub::UnregisterRegion, v1::UnregisterRegionRequest()),

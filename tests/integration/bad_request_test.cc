@@ -117,7 +117,6 @@ const BadInput kGets[] = {
     {"ContiguousWithoutRope", kPrecondition, "NO_ROPE",
      Get([](auto& r) { r.set_position_mode(v1::POSITION_MODE_CONTIGUOUS); })},
     {"FeatureUnknown", kUnimplemented, "FEATURE", Get([](auto& r) { r.add_required_features("telepathy"); })},
-    {"TargetIsAChannel", kUnimplemented, "NCCL", Get([](auto& r) { r.mutable_target()->set_channel_id("c"); })},
     {"AnotherPrompt", kNotFound, "ENTRY_NOT_FOUND",
      Get([](auto& r) { r.mutable_prompt()->set_key(std::string(32, 'x')); })},
     {"AnotherModel", kNotFound, "ENTRY_NOT_FOUND", Get([](auto& r) { r.mutable_model()->set_revision("2"); })},
@@ -252,8 +251,6 @@ const BadInput kUnary[] = {
      Unary<Trim>(&Stub::TrimCaches, [](auto& r) { r.set_fingerprint(std::string(31, 'f')); })},
     {"TrimOfAKeyAlone", kInvalid, "DIGESTS_MISSING",
      Unary<Trim>(&Stub::TrimCaches, [](auto& r) { r.mutable_prefix()->set_key(std::string(32, 'k')); })},
-    {"OpenAChannel", kUnimplemented, "NCCL", Unary<v1::OpenChannelRequest>(&Stub::OpenChannel, [](auto&) {})},
-    {"CloseAChannel", kUnimplemented, "NCCL", Unary<v1::CloseChannelRequest>(&Stub::CloseChannel, [](auto&) {})},
     {"WatchAfterANegativeNumber", kInvalid, "BAD_SEQUENCE",
      [](TestServer& server) {
        v1::WatchCachesRequest request;

@@ -278,8 +278,6 @@ const BadInput kParts[] = {
     {"CarrierUnset", kInvalid, "CARRIER_UNSET",
      ChangedWire([](auto& m) { m.mutable_part()->mutable_payload()->clear_carrier(); })},
     {"PayloadUnset", kInvalid, "CARRIER_UNSET", ChangedWire([](auto& m) { m.mutable_part()->clear_payload(); })},
-    {"CarrierIsAChannel", kUnimplemented, "NCCL",
-     ChangedWire([](auto& m) { m.mutable_part()->mutable_payload()->mutable_nccl()->set_length_bytes(640); })},
     {"PartTwice", kInvalid, "PARTS_OVERLAP", SmallAfter([](PutClient& c, const PutRequest& r, const Prompt& p) {
        c.SendRows(r, p, 0, 0, 0, 50);
        c.SendRows(r, p, 0, 0, 0, 50);

@@ -64,7 +64,9 @@ class DeviceTierTest : public testing::Test {
   // From now on host memory has nothing that the device has too.
   void EmptyHostMemory() {
     constexpr int64_t kHeaderBytes = 64 << 10;
-    EXPECT_TRUE(server_.store().Reserve(server_.store().Stats().budget_bytes - kHeaderBytes).ok());
+    // What is being moved keeps its memory until it has been.
+    EXPECT_TRUE(TestServer::Eventually(
+        [&] { return server_.store().Reserve(server_.store().Stats().budget_bytes - kHeaderBytes).ok(); }));
   }
   v1::EntryInfo Describe(const std::string& entry_id) {
     v1::DescribeCachesRequest request;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "tests/support/child_process.h"
 #include "tests/support/get_client.h"
 #include "tests/support/put_client.h"
@@ -35,6 +36,21 @@ TEST(ServerProgramTest, RefusesUnknownFlags) {
 TEST(ServerProgramTest, RefusesDeviceMemoryWithoutADevice) {
   ChildProcess program({CHUNKKV_SERVER, "--listen", "127.0.0.1:0", "--device", "cpu", "--device-memory", "1GiB"});
   EXPECT_EQ(program.Wait(), 2);
+}
+
+TEST(ServerProgramTest, RefusesNcclWithoutADevice) {
+  ChildProcess program({CHUNKKV_SERVER, "--listen", "127.0.0.1:0", "--device", "cpu", "--nccl"});
+  EXPECT_EQ(program.Wait(), 2);
+}
+
+TEST(ServerProgramTest, ServesWhereThereIsNoNccl) {
+  ServerProcess server(CHUNKKV_SERVER, {"--host-memory", "64MiB", "--nccl", "--nccl-library", "/nowhere/libnccl.so.2"});
+  const auto channel = grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials());
+  const auto stub = v1::KvCacheService::NewStub(channel);
+  grpc::ClientContext context;
+  v1::GetCapabilitiesResponse capabilities;
+  EXPECT_TRUE(stub->GetCapabilities(&context, v1::GetCapabilitiesRequest(), &capabilities).ok());
+  EXPECT_NE(capabilities.channels().unavailable(), "");
 }
 
 TEST(ServerProgramTest, RefusesAnOpenAddress) {

@@ -34,6 +34,7 @@ std::vector<CarrierKind> AllCarriers() {
     kinds.push_back({prefix + "CudaIpc", region(RegionKind::kCudaIpc), ServerWithDeviceRegions});
     kinds.push_back({prefix + "CudaDescriptors", region(RegionKind::kCudaDescriptors), ServerWithDeviceRegions});
   }
+  kinds.push_back({"Nccl", [](TestServer& server) { return MakeNcclCarrier(server); }});
   return kinds;
 }
 

@@ -28,6 +28,8 @@ class Carrier {
   virtual ~Carrier() = default;
   virtual void Prepare(v1::Begin& begin) { (void)begin; }
   virtual v1::PutCacheRequest PartOf(const PartHeader& header, const Bytes& bytes, const PartShape& shape) = 0;
+  // The server wants a part that PartOf announced.
+  virtual void OnReady(const v1::Ready& ready) { (void)ready; }
   // Of an entry put as `put` says.
   virtual GotEntry Get(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheRequest& request,
                        const PutRequest& put) = 0;
@@ -36,6 +38,9 @@ class Carrier {
 std::unique_ptr<Carrier> MakeInlineCarrier();
 // Into and out of a region of the client's: dense slices, or rows in the pages of an engine's cache.
 std::unique_ptr<Carrier> MakeRegionCarrier(TestServer& server, RegionKind kind, bool paged);
+
+// Over an NCCL channel, whose other rank this is.
+std::unique_ptr<Carrier> MakeNcclCarrier(TestServer& server);
 
 struct CarrierKind {
   std::string name;

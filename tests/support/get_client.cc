@@ -118,7 +118,8 @@ v1::GetCacheRequest GetRequestOf(const PutRequest& request) {
   return wire;
 }
 
-GotEntry GetAll(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheRequest& request) {
+GotEntry GetAll(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheRequest& request,
+                const std::function<void(v1::GetCacheResponse&)>& complete) {
   GotEntry got;
   Receiver receiver(got);
   RawStream stream(std::move(channel), "GetCache");
@@ -130,6 +131,7 @@ GotEntry GetAll(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheReques
       got.fault = "a message that is no GetCacheResponse";
       break;
     }
+    if (complete) complete(response);
     receiver.Take(response);
   }
   got.end = stream.Finish();

@@ -2,6 +2,7 @@
 #ifndef CHUNKKV_TESTS_SUPPORT_GET_CLIENT_H_
 #define CHUNKKV_TESTS_SUPPORT_GET_CLIENT_H_
 
+#include <functional>
 #include <map>
 #include <string>
 #include <tuple>
@@ -34,7 +35,9 @@ int64_t RowsOf(const v1::GetHeader& header, int32_t layer);
 v1::GetCacheRequest::Target DenseTarget(const std::string& region_id, const PutRequest& put);
 
 v1::GetCacheRequest GetRequestOf(const PutRequest& request);
-GotEntry GetAll(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheRequest& request);
+// `complete` is called with every message before it is looked at: to bring bytes that did not come with it.
+GotEntry GetAll(std::shared_ptr<grpc::Channel> channel, const v1::GetCacheRequest& request,
+                const std::function<void(v1::GetCacheResponse&)>& complete = nullptr);
 
 // Fails the test unless `got` is the whole of `prompt` at `kept` positions (per group), in order, byte for byte.
 void ExpectServed(const GotEntry& got, const PutRequest& request, const Prompt& prompt,

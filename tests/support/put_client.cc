@@ -114,6 +114,7 @@ std::optional<v1::PutCacheResponse> PutClient::Receive() {
   if (!bytes || !response.ParseFromString(*bytes)) return std::nullopt;
   if (response.has_selection()) selections_[response.selection().group()] = response.selection();
   if (response.has_consumed()) consumed_.push_back(response.consumed());
+  if (response.has_ready() && carrier_ != nullptr) carrier_->OnReady(response.ready());
   return response;
 }
 

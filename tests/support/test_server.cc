@@ -26,6 +26,7 @@ ServerOptions SmallServer() {
   options.local_socket.path =
       testing::TempDir() + "chunkkv-" + std::to_string(getpid()) + "-" + std::to_string(++last_socket);
   options.map_entries = true;
+  options.channels.enabled = true;
   options.store.host_budget_bytes = int64_t{64} << 20;
   options.store.max_entry_bytes = options.store.host_budget_bytes;
   return options;
@@ -40,7 +41,9 @@ ServerOptions ServerWithDeviceRegions() {
 
 TestServer::TestServer(const ServerOptions& options, Time time) : options_(options) {
   const Clock& clock = time == Time::kFake ? static_cast<const Clock&>(clock_) : Clock::System();
-  auto server = Server::Start(options, clock);
+  ServerOptions with_fakes = options;
+  if (!with_fakes.open_channels) with_fakes.open_channels = [this] { return nccl_.Ground(); };
+  auto server = Server::Start(with_fakes, clock);
   CHUNKKV_CHECK(server.ok());
   server_ = *std::move(server);
   channel_ = NewChannel();
@@ -68,7 +71,7 @@ void TestServer::ExpectAtRest() {
   EXPECT_TRUE(Eventually([this] {
     const StoreStats stats = store().Stats();
     return server_->session_count() == 0 && server_->stream_count() == 0 && stats.puts_in_progress == 0 &&
-           stats.used_bytes == stats.entry_bytes;
+           server_->channel_messages() == 0 && stats.used_bytes == stats.entry_bytes;
   })) << server_->session_count()
       << " sessions, " << server_->stream_count() << " streams";
   chunkkv::ExpectAtRest(store());

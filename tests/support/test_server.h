@@ -10,10 +10,11 @@
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "service/server.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/nccl_world.h"
 
 namespace chunkkv {
 
-// 64 MiB for entries, two threads an executor, no scrubbing, a local socket, entries that can be mapped.
+// 64 MiB for entries, two threads an executor, no scrubbing, a local socket, entries that can be mapped, channels.
 ServerOptions SmallServer();
 // And regions of device memory: of the host, in a device's place.
 ServerOptions ServerWithDeviceRegions();
@@ -28,6 +29,8 @@ class TestServer {
   EntryStore& store() { return server_->store(); }
   const ServerOptions& server_options() const { return options_; }
   FakeClock& clock() { return clock_; }
+  // Where its channels are, unless the options say another place.
+  NcclWorld& nccl() { return nccl_; }
   // A connection of its own.
   std::shared_ptr<grpc::Channel> NewChannel() const;
   // The shared one.
@@ -42,6 +45,7 @@ class TestServer {
  private:
   const ServerOptions options_;
   FakeClock clock_;
+  NcclWorld nccl_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::KvCacheService::Stub> stub_;

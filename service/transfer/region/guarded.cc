@@ -1,7 +1,10 @@
 #include "service/transfer/region/guarded.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <ucontext.h>
+
 #include <csetjmp>
-#include <csignal>
 
 #include "service/base/check.h"
 
@@ -22,7 +25,11 @@ struct sigaction previous_action;
 void OnBusError(int number, siginfo_t* info, void* context) {
   Guard* const guard = current_guard;
   const auto* const address = static_cast<const std::byte*>(info->si_addr);
-  if (guard != nullptr && address >= guard->begin && address < guard->end) siglongjmp(guard->escape, 1);
+  if (guard != nullptr && address >= guard->begin && address < guard->end) {
+    // As it was at the fault: a jump leaves blocked what is blocked here.
+    pthread_sigmask(SIG_SETMASK, &static_cast<ucontext_t*>(context)->uc_sigmask, nullptr);
+    siglongjmp(guard->escape, 1);
+  }
   if ((previous_action.sa_flags & SA_SIGINFO) != 0) return previous_action.sa_sigaction(number, info, context);
   if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
     return previous_action.sa_handler(number);
@@ -36,8 +43,7 @@ void OnBusError(int number, siginfo_t* info, void* context) {
 bool InstallHandler() {
   struct sigaction action = {};
   action.sa_sigaction = OnBusError;
-  // Not deferred, so that leaving the handler by a jump leaves no signal blocked.
-  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   CHUNKKV_CHECK(sigaction(SIGBUS, &action, &previous_action) == 0);
   return true;

@@ -40,7 +40,20 @@ TEST(StreamSlotsTest, StopsWatchersWhenDraining) {
   slots.AddStop([&] { ++stops; });
   EXPECT_EQ(stops, 2);
   EXPECT_EQ(StatusReason(slots.Take(StreamKind::kGet).status()), "DRAINING");
-  EXPECT_TRUE(slots.WaitUntilNone(std::chrono::milliseconds(0)));
+  EXPECT_TRUE(slots.WaitUntilIdle(std::chrono::milliseconds(0)));
+}
+
+TEST(StreamSlotsTest, DoesNotWaitForStreamsThatOnlyHold) {
+  StreamSlots slots(2);
+  auto hold = slots.Take(StreamKind::kHold);
+  auto put = slots.Take(StreamKind::kPut);
+  ASSERT_TRUE(hold.ok() && put.ok());
+  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kHold).status()), "TOO_MANY_STREAMS");
+  EXPECT_FALSE(slots.WaitUntilIdle(std::chrono::milliseconds(0)));
+  put->Release();
+  EXPECT_TRUE(slots.WaitUntilIdle(std::chrono::milliseconds(0)));
+  hold->Release();
+  slots.WaitUntilNone();
 }
 
 struct RecordedStream {

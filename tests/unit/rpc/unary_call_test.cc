@@ -48,6 +48,7 @@ class UnaryCallTest : public testing::Test {
   const ProfileTable profiles_;
   LoadRate load_rate_;
   LocalTransfers local_{"", false, nullptr, clock_};
+  const std::unique_ptr<ChannelHost> channels_ = ChannelHost::Without(ChannelsDisabled());
   const SingleTenant tenants_;
   Timers timers_{Clock::System()};
   Executor executor_{1};
@@ -67,6 +68,7 @@ class UnaryCallTest : public testing::Test {
                       .profiles = profiles_,
                       .load_rate = load_rate_,
                       .local = local_,
+                      .channels = *channels_,
                       .tenants = tenants_,
                       .started_monotonic_ms = 0};
 };

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "chunkkv/kernels/compactor.h"
 #include "chunkkv/kernels/device_memory.h"
+#include "chunkkv/kernels/device_stream.h"
 
 namespace chunkkv {
 
@@ -28,6 +29,8 @@ absl::StatusOr<CompactionDevice> OpenCompactionDevice(std::string_view choice);
 absl::StatusOr<std::unique_ptr<DeviceMemory>> OpenDeviceMemory(const CompactionDevice& device);
 // What works on that memory: its batches name addresses of the device. Errors: as OpenDeviceMemory.
 absl::StatusOr<std::unique_ptr<Compactor>> OpenDeviceCompactor(const CompactionDevice& device);
+// A stream of that GPU. Errors: as OpenDeviceMemory.
+absl::StatusOr<std::unique_ptr<DeviceStream>> OpenDeviceStream(const CompactionDevice& device);
 
 }  // namespace chunkkv
 

@@ -1,6 +1,7 @@
 #ifndef CHUNKKV_TESTS_UNIT_TRANSFER_NCCL_FAKE_NCCL_H_
 #define CHUNKKV_TESTS_UNIT_TRANSFER_NCCL_FAKE_NCCL_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -56,7 +57,7 @@ class FakeNccl final : public NcclLibrary {
     bool is_send = false;
     std::byte* memory = nullptr;
     size_t size_bytes = 0;
-    std::shared_ptr<bool> is_done = std::make_shared<bool>(false);
+    std::shared_ptr<std::atomic<bool>> is_done = std::make_shared<std::atomic<bool>>(false);
   };
   struct Rank {
     NcclUniqueId id{};

@@ -1,6 +1,7 @@
 #ifndef CHUNKKV_TESTS_UNIT_TRANSFER_NCCL_FAKE_STREAM_H_
 #define CHUNKKV_TESTS_UNIT_TRANSFER_NCCL_FAKE_STREAM_H_
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -13,7 +14,7 @@ namespace chunkkv {
 struct FakeDevice {
   bool is_broken = false;  // everything fails, as after a sticky error
   bool is_stuck = false;   // what was aborted does not end
-  int stream_count = 0;
+  std::atomic<int> stream_count{0};
 
   absl::Status status() const {
     return is_broken ? ErrorStatus(absl::StatusCode::kInternal, "CUDA_ERROR", "sticky") : absl::OkStatus();
@@ -40,11 +41,11 @@ class FakeStream final : public DeviceStream {
     return true;
   }
 
-  void Start(std::shared_ptr<const bool> is_done) { operations_.push_back(std::move(is_done)); }
+  void Start(std::shared_ptr<const std::atomic<bool>> is_done) { operations_.push_back(std::move(is_done)); }
 
  private:
   FakeDevice& device_;
-  std::vector<std::shared_ptr<const bool>> operations_;
+  std::vector<std::shared_ptr<const std::atomic<bool>>> operations_;
 };
 
 }  // namespace chunkkv

@@ -42,10 +42,10 @@ TEST(GuardedTest, GuardsEachThreadByItself) {
   file.Truncate(kPage);
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
+    threads.emplace_back([&file, i] {
       for (int round = 0; round < 100; ++round) {
-        EXPECT_FALSE(RunGuarded(file.bytes(), [&] { file.bytes()[2 * kPage] = std::byte{1}; }));
-        EXPECT_TRUE(RunGuarded(file.bytes(), [&] { file.bytes()[0] = std::byte{1}; }));
+        EXPECT_FALSE(RunGuarded(file.bytes(), [&] { file.bytes()[2 * kPage + i] = std::byte{1}; }));
+        EXPECT_TRUE(RunGuarded(file.bytes(), [&] { file.bytes()[i] = std::byte{1}; }));
       }
     });
   }
