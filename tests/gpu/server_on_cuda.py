@@ -57,6 +57,7 @@ class Host:
         self._library, self._driver, self._spans = library, ctypes.CDLL(library), []
         self._driver.HostCudaAllocate.restype = ctypes.c_void_p
         self.device = "cpu"
+        torch.set_num_threads(1)
         chunkkv._cuda_driver.LIBRARY = library
         chunkkv._device_rows.is_on_device = lambda value: isinstance(value, torch.Tensor) and any(
             begin <= value.data_ptr() < end for begin, end in self._spans)
@@ -140,7 +141,7 @@ def require(is_so, what):
 
 def expect_same(entry, other, what):
     for layer, wanted in zip(entry.layers, other.layers, strict=True):
-        require(np.array_equal(layer.positions, wanted.positions), f"{what}: other positions in layer {layer.layer}")
+        require(np.array_equal(layer.positions, wanted.positions), f"{what}: other positions in layer {layer.index}")
         for name in ("k", "v"):
             mine, theirs = getattr(layer.as_torch(), name).cpu(), getattr(wanted.as_torch(), name).cpu()
             require(torch.equal(mine.view(torch.int16), theirs.view(torch.int16)), f"{what}: other {name}")
@@ -176,8 +177,8 @@ def check_regions(options):
                 for layer, (k, v, _) in zip(expected.layers, arrays):
                     kept = torch.from_numpy(layer.positions.astype(np.int64))
                     require(torch.equal(layer.as_torch().k, k[kept]) and torch.equal(layer.as_torch().v, v[kept]),
-                            f"{place}: what was stored of layer {layer.layer} is not what was put")
-                into = {(layer.layer, name): pages.tensor(getattr(layer, name).shape) for layer in expected.layers
+                            f"{place}: what was stored of layer {layer.index} is not what was put")
+                into = {(layer.index, name): pages.tensor(getattr(layer, name).shape) for layer in expected.layers
                         for name in ("k", "v")}
                 expect_same(client.get(**call, into=into), expected, f"{place}, got into the GPU's memory")
         require(client.list_regions() == [], "a region is left")
