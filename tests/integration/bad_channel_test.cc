@@ -123,19 +123,12 @@ std::function<RpcEnd(TestServer&)> Sending(std::function<void(v1::NcclTransfer&)
   };
 }
 
-void AwaitReceive(TestServer& server) {
+// Until the server's rank has asked NCCL for it: from then on its time counts.
+void Await(TestServer& server, const std::string& call) {
   EXPECT_TRUE(TestServer::Eventually([&] {
-    int receives = 0;
-    server.nccl().Change([&](FakeNccl& nccl) { receives = nccl.Count("receive"); });
-    return receives == 1;
-  }));
-}
-
-void AwaitSend(TestServer& server) {
-  EXPECT_TRUE(TestServer::Eventually([&] {
-    int sends = 0;
-    server.nccl().Change([&](FakeNccl& nccl) { sends = nccl.Count("send"); });
-    return sends > 0;
+    int count = 0;
+    server.nccl().Change([&](FakeNccl& nccl) { count = nccl.Count(call); });
+    return count > 0;
   }));
 }
 
@@ -165,18 +158,22 @@ const BadInput kParts[] = {
        return Sending([&](auto& t) { t.set_channel_id(gone->channel_id()); })(server);
      }},
     {"PeerNeverComes", kDeadline, "CHANNEL_TIMEOUT",
-     Sending([](auto&) {}, [](auto& server, auto&) { server.clock().AdvanceMs(ChannelTimeouts().open_ms); },
+     Sending([](auto&) {},
+             [](auto& server, auto&) {
+               Await(server, "begin");
+               server.clock().AdvanceMs(ChannelTimeouts().open_ms);
+             },
              /*joins=*/false)},
     {"PeerNeverSends", kDeadline, "TRANSFER_TIMEOUT",
      Sending([](auto&) {},
              [](auto& server, auto&) {
-               AwaitReceive(server);
+               Await(server, "receive");
                server.clock().AdvanceMs(ChannelTimeouts().transfer_ms);
              })},
     {"PeerDies", kUnavailable, "PEER_LOST",
      Sending([](auto&) {},
              [](auto& server, auto& client) {
-               AwaitReceive(server);
+               Await(server, "receive");
                client.DropRank();
              })},
     {"PeersConnectionEnds", kUnavailable, "PEER_LOST",
@@ -243,18 +240,22 @@ const BadInput kGets[] = {
     {"TargetIdShort", kInvalid, "BAD_CHANNEL_ID", Getting([](auto& r) { r.mutable_target()->set_channel_id("c"); })},
     {"TargetOfTwoKinds", kInvalid, "BAD_TARGET", Getting([](auto& r) { r.mutable_target()->set_map(true); })},
     {"TargetsPeerNeverComes", kDeadline, "CHANNEL_TIMEOUT",
-     Getting([](auto&) {}, [](auto& server, auto&) { server.clock().AdvanceMs(ChannelTimeouts().open_ms); },
+     Getting([](auto&) {},
+             [](auto& server, auto&) {
+               Await(server, "begin");
+               server.clock().AdvanceMs(ChannelTimeouts().open_ms);
+             },
              /*joins=*/false)},
     {"TargetsPeerNeverReceives", kDeadline, "TRANSFER_TIMEOUT",
      Getting([](auto& r) { r.mutable_layers()->set_end(1); },  // two parts, both in flight
              [](auto& server, auto&) {
-               AwaitSend(server);
+               Await(server, "send");
                server.clock().AdvanceMs(ChannelTimeouts().transfer_ms);
              })},
     {"TargetsPeerDies", kUnavailable, "PEER_LOST",
      Getting([](auto&) {},
              [](auto& server, auto& client) {
-               AwaitSend(server);
+               Await(server, "send");
                client.DropRank();
              })},
     {"TransferQuiescedBefore", grpc::StatusCode::ABORTED, "TRANSFER_QUIESCED",
