@@ -100,7 +100,7 @@ absl::Status ChannelBuffers::Copy(Lane& lane, std::byte* to, const std::byte* fr
 }
 
 absl::Status ChannelBuffers::CopyIn(const ChannelBuffer& to, absl::Span<const std::byte> from) {
-  std::memcpy(to.memory_.pinned, from.data(), from.size());
+  if (!from.empty()) std::memcpy(to.memory_.pinned, from.data(), from.size());
   return Copy(to_device_, to.memory_.device, to.memory_.pinned, from.size());
 }
 
@@ -110,7 +110,7 @@ absl::Status ChannelBuffers::CopyOut(absl::Span<const absl::Span<std::byte>> to,
   CHUNKKV_RETURN_IF_ERROR(Copy(to_host_, from.memory_.pinned, from.memory_.device, size_bytes));
   const std::byte* at = from.memory_.pinned;
   for (const absl::Span<std::byte> piece : to) {
-    std::memcpy(piece.data(), at, piece.size());
+    if (!piece.empty()) std::memcpy(piece.data(), at, piece.size());
     at += piece.size();
   }
   return absl::OkStatus();
