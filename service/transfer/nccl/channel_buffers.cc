@@ -83,6 +83,7 @@ void ChannelBuffers::GiveBack(const Bytes16& channel, const Memory& memory, bool
     CHUNKKV_CHECK(found != rows_.end());
     waiting.swap(found->second.waiting);
     if (--found->second.in_use == 0) rows_.erase(found);
+    if (!reusable) abandoned_.push_back(memory);
     if (reusable && memory.device != nullptr) {
       is_too_many = free_.size() == kMostKept;
       if (!is_too_many) free_.push_back(memory);

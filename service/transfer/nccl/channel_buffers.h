@@ -95,6 +95,7 @@ class ChannelBuffers {
   mutable Mutex mutex_;
   absl::flat_hash_map<Bytes16, Row, FixedBytesHash> rows_ ABSL_GUARDED_BY(mutex_);
   std::vector<Memory> free_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Memory> abandoned_ ABSL_GUARDED_BY(mutex_);  // never given back
 };
 
 }  // namespace chunkkv

@@ -75,8 +75,8 @@ TEST_F(ChannelBuffersTest, NeverGivesOutWhatMayStillBeTouched) {
   const std::optional<ChannelBuffer> next = Take(1);
   EXPECT_NE(next->memory(), memory);
   // What is lost to the device cannot be given back to it.
-  static ChannelBuffers* const never_ended = buffers_.release();
-  (void)never_ended;
+  static auto* const never_ended = new std::vector<ChannelBuffers*>;
+  never_ended->push_back(buffers_.release());
 }
 
 TEST_F(ChannelBuffersTest, LeavesNothingBehindWhereThereIsNoMemory) {
