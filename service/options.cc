@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <limits>
+#include <string>
+#include <utility>
 
 #include "service/rpc/version.h"
 
@@ -19,6 +21,21 @@ CLI::Option* AddSize(CLI::App& app, const std::string& flag, uint64_t* size, con
       ->type_name("SIZE")
       ->capture_default_str()
       ->envname(variable);
+}
+
+// The first option that lacks what it needs, in a line; empty: none does.
+std::string MissingNeed(const ServerOptions& server) {
+  using Asked = std::pair<bool, const char*>;
+  for (const auto& [is_asked, option] :
+       {Asked(server.map_entries, "--map-entries"), Asked(server.device_regions, "--device-regions")}) {
+    if (is_asked && server.local_socket.path.empty()) return std::string(option) + " needs --local-socket";
+  }
+  for (const auto& [is_asked, option] :
+       {Asked(server.device_regions, "--device-regions"), Asked(server.channels.enabled, "--nccl"),
+        Asked(server.device_memory_bytes > 0, "--device-memory")}) {
+    if (is_asked && server.device == "cpu") return std::string(option) + " needs a GPU, and --device is cpu";
+  }
+  return "";
 }
 
 }  // namespace
@@ -126,37 +143,17 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv, int* exit_cod
     *exit_code = app.exit(error) == 0 ? 0 : 2;
     return std::nullopt;
   }
-  if (server.map_entries && server.local_socket.path.empty()) {
-    std::cerr << "--map-entries needs --local-socket\n";
-    *exit_code = 2;
-    return std::nullopt;
-  }
-  if (server.device_regions && server.local_socket.path.empty()) {
-    std::cerr << "--device-regions needs --local-socket\n";
-    *exit_code = 2;
-    return std::nullopt;
-  }
-  if (server.device_regions && server.device == "cpu") {
-    std::cerr << "--device-regions needs a GPU, and --device is cpu\n";
-    *exit_code = 2;
-    return std::nullopt;
-  }
-  if (server.channels.enabled && server.device == "cpu") {
-    std::cerr << "--nccl needs a GPU, and --device is cpu\n";
-    *exit_code = 2;
-    return std::nullopt;
-  }
-  if (device_memory > 0 && server.device == "cpu") {
-    std::cerr << "--device-memory needs a GPU, and --device is cpu\n";
-    *exit_code = 2;
-    return std::nullopt;
-  }
   const auto cap = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   server.store.host_budget_bytes = static_cast<int64_t>(std::min(host_memory, cap));
   server.device_memory_bytes = static_cast<int64_t>(std::min(device_memory, cap));
   server.store.max_entry_bytes =
       max_entry_bytes == 0 ? server.store.host_budget_bytes : static_cast<int64_t>(std::min(max_entry_bytes, cap));
   server.scrub_bytes_per_second = static_cast<int64_t>(std::min(scrub_bytes, cap / 1000));
+  if (const std::string missing = MissingNeed(server); !missing.empty()) {
+    std::cerr << missing << '\n';
+    *exit_code = 2;
+    return std::nullopt;
+  }
   return line;
 }
 

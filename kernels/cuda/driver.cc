@@ -45,6 +45,13 @@ const Driver* Driver::Get() {
   return driver.has_value() ? &*driver : nullptr;
 }
 
+CUresult Driver::AllowAccess(int device, CUdeviceptr address, size_t bytes) const {
+  CUmemAccessDesc access{};
+  access.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device};
+  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  return MemSetAccess(address, bytes, &access, 1);
+}
+
 absl::Status Driver::ToStatus(CUresult result) const {
   if (result == CUDA_SUCCESS) return absl::OkStatus();
   const char* name = nullptr;

@@ -27,6 +27,9 @@ struct Driver {
   // Null where there is no driver, or one without these functions (before CUDA 10.2).
   static const Driver* Get();
 
+  // Lets `device` read and write [address, address + bytes), which is mapped.
+  CUresult AllowAccess(int device, CUdeviceptr address, size_t bytes) const;
+
   // As CudaStatus, which knows the runtime's errors. UNIMPLEMENTED SLABS where the device has no virtual memory.
   absl::Status ToStatus(CUresult result) const;
 };

@@ -33,26 +33,24 @@ absl::Status ImportedSegments::MapAll(int device, absl::Span<const ExportedSegme
   const CUresult reserved = driver.MemAddressReserve(&address_, bytes, 0, 0, 0);
   if (reserved != CUDA_SUCCESS) return driver.ToStatus(reserved);
   reserved_bytes_ = bytes;
+  CUdeviceptr at = address_;
   for (const ExportedSegment& segment : segments) {
-    if (absl::Status status = MapNext(segment); !status.ok()) return status;
+    if (absl::Status status = MapSegment(at, segment); !status.ok()) return status;
+    at += segment.bytes;
   }
-  CUmemAccessDesc access{};
-  access.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device};
-  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  return Refused(driver.MemSetAccess(address_, reserved_bytes_, &access, 1));
+  return Refused(driver.AllowAccess(device, address_, reserved_bytes_));
 }
 
-absl::Status ImportedSegments::MapNext(const ExportedSegment& segment) {
+absl::Status ImportedSegments::MapSegment(CUdeviceptr at, const ExportedSegment& segment) {
   const Driver& driver = *Driver::Get();
   CUmemGenericAllocationHandle handle = 0;
   CUresult result =
       driver.MemImportFromShareableHandle(&handle, reinterpret_cast<void*>(static_cast<intptr_t>(segment.descriptor)),
                                           CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
   if (result != CUDA_SUCCESS) return Refused(result);
-  result = driver.MemMap(address_ + mapped_bytes_, segment.bytes, 0, handle, 0);
+  result = driver.MemMap(at, segment.bytes, 0, handle, 0);
   driver.MemRelease(handle);  // the mapping holds the memory
   if (result != CUDA_SUCCESS) return Refused(result);
-  mapped_bytes_ += segment.bytes;
   mapped_.push_back(segment.bytes);
   return absl::OkStatus();
 }
@@ -60,7 +58,6 @@ absl::Status ImportedSegments::MapNext(const ExportedSegment& segment) {
 ImportedSegments::ImportedSegments(ImportedSegments&& other) noexcept
     : address_(std::exchange(other.address_, 0)),
       reserved_bytes_(std::exchange(other.reserved_bytes_, 0)),
-      mapped_bytes_(std::exchange(other.mapped_bytes_, 0)),
       mapped_(std::exchange(other.mapped_, {})) {}
 
 ImportedSegments::~ImportedSegments() {

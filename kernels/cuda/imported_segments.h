@@ -28,11 +28,10 @@ class ImportedSegments {
  private:
   ImportedSegments() = default;
   absl::Status MapAll(int device, absl::Span<const ExportedSegment> segments);
-  absl::Status MapNext(const ExportedSegment& segment);
+  absl::Status MapSegment(CUdeviceptr at, const ExportedSegment& segment);
 
   CUdeviceptr address_ = 0;
   size_t reserved_bytes_ = 0;
-  size_t mapped_bytes_ = 0;
   std::vector<size_t> mapped_;  // bytes of each, in order
 };
 

@@ -22,11 +22,10 @@ absl::StatusOr<Slab> Slab::Create(int device, size_t bytes) {
 
 absl::Status Slab::Map(int device) {
   const Driver& driver = *Driver::Get();
-  const CUmemLocation location{.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device};
   CUmemAllocationProp properties{};
   properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
   properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
-  properties.location = location;
+  properties.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device};
   size_t granularity = 0;
   CUresult result = driver.MemGetAllocationGranularity(&granularity, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
   if (result != CUDA_SUCCESS) return driver.ToStatus(result);
@@ -41,10 +40,7 @@ absl::Status Slab::Map(int device) {
   result = driver.MemMap(address_, bytes_, 0, handle_, 0);
   if (result != CUDA_SUCCESS) return driver.ToStatus(result);
   is_mapped_ = true;
-  CUmemAccessDesc access{};
-  access.location = location;
-  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  return driver.ToStatus(driver.MemSetAccess(address_, bytes_, &access, 1));
+  return driver.ToStatus(driver.AllowAccess(device, address_, bytes_));
 }
 
 Slab::Slab(Slab&& other) noexcept

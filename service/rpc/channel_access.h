@@ -1,17 +1,32 @@
 #ifndef CHUNKKV_SERVICE_RPC_CHANNEL_ACCESS_H_
 #define CHUNKKV_SERVICE_RPC_CHANNEL_ACCESS_H_
 
+#include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
-#include "chunkkv/kernels/status.h"
 #include "service/base/gate.h"
+#include "service/format/bytes.h"
+#include "service/rpc/idle_timer.h"
 #include "service/transfer/nccl/channel.h"
 #include "service/transfer/nccl/channel_buffers.h"
+#include "service/transfer/nccl/channel_host.h"
 #include "service/transfer/nccl/transfer_group.h"
 #include "service/transfer/region/transfer_table.h"
 
 namespace chunkkv::rpc {
+
+// What a message holds while it is under way; let go from the last to the first.
+struct ChannelHold {
+  IdlePause pause;  // of the put or get: channels have limits of their own
+  Gate::Pass pass;
+  ChannelBuffer buffer;
+
+  // All but the pause: the message has ended like this.
+  void LetGo(const absl::Status& status);
+};
 
 // One put's or get's way to one channel.
 struct ChannelAccess {
@@ -20,15 +35,13 @@ struct ChannelAccess {
   std::shared_ptr<TransferGroup> group;
   TransferPtr transfer;  // null: the client has not named one
 
+  // Errors: those of ChannelHost::status and ChannelTable::Find.
+  static absl::StatusOr<ChannelAccess> To(ChannelHost& channels, const std::string& tenant, const Bytes16& channel_id,
+                                          std::shared_ptr<TransferGroup> group, TransferPtr transfer);
+
   const Bytes16& id() const { return channel->identity().id; }
-  // To be held for as long as a message is under way; of nothing where there is no transfer.
-  // Errors: CANCELLED TRANSFER_QUIESCED.
-  absl::StatusOr<Gate::Pass> Enter() const {
-    if (transfer == nullptr) return Gate::Pass();
-    Gate::Pass pass = transfer->gate().Enter();
-    if (pass) return pass;
-    return ErrorStatus(absl::StatusCode::kCancelled, "TRANSFER_QUIESCED", "the client has quiesced this transfer");
-  }
+  // Empty, and `free`: as ChannelBuffers::Take. Errors: its, and CANCELLED TRANSFER_QUIESCED.
+  absl::StatusOr<std::optional<ChannelHold>> Hold(IdleTimer& idle, std::function<void()> free) const;
 };
 
 }  // namespace chunkkv::rpc

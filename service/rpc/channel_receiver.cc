@@ -2,24 +2,17 @@
 
 #include <utility>
 
-#include "chunkkv/kernels/status.h"
-
 namespace chunkkv::rpc {
 namespace {
 
 // On the request executor: it copies.
 void Finish(PutCall& call, ChannelBuffers& buffers, ChannelReceipt& receipt, absl::Status status) {
-  if (status.ok()) {
-    status = buffers.CopyOut(receipt.placement.pieces, receipt.buffer);
-  } else if (StatusReason(status) == "DEVICE_STUCK") {
-    receipt.buffer.Abandon();
-  }
-  receipt.buffer = ChannelBuffer();
-  receipt.pass = Gate::Pass();
+  if (status.ok()) status = buffers.CopyOut(receipt.placement.pieces, receipt.hold.buffer);
+  receipt.hold.LetGo(status);
   if (!status.ok()) call.Fail(status);
   // What is wrong with it ends the session.
   (void)call.session().FinishPart(receipt.placement.ticket, status.ok());
-  receipt.pause = IdlePause();
+  receipt.hold.pause = IdlePause();
 }
 
 }  // namespace
@@ -29,7 +22,7 @@ void ReceiveOverChannel(RpcContext& context, const std::shared_ptr<PutCall>& cal
   const auto held = std::make_shared<ChannelReceipt>(std::move(receipt));
   ChannelTransfer transfer;
   transfer.direction = ChannelTransfer::Direction::kReceive;
-  transfer.memory = held->buffer.memory();
+  transfer.memory = held->hold.buffer.memory();
   transfer.size_bytes = held->header.payload_bytes;
   transfer.peer_is_ready = true;
   transfer.starting = [call, header = held->header, id = access.id()](int64_t sequence) {

@@ -4,19 +4,15 @@
 
 #include <memory>
 
-#include "service/base/gate.h"
 #include "service/rpc/channel_access.h"
-#include "service/rpc/idle_timer.h"
 #include "service/rpc/put_call.h"
 #include "service/rpc/rpc_context.h"
 
 namespace chunkkv::rpc {
 
-// What is there before it comes; let go from the last to the first.
+// What is there before it comes.
 struct ChannelReceipt {
-  IdlePause pause;  // of the put: channels have limits of their own
-  Gate::Pass pass;
-  ChannelBuffer buffer;
+  ChannelHold hold;
   PartHeader header;
   PutSession::Placement placement;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/layer_messages.h"
 #include "service/rpc/rpc_limits.h"
@@ -55,19 +54,16 @@ absl::StatusOr<bool> ChannelSender::StartNext() {
     ++next_layer_;
     return true;
   }
-  const auto held = std::make_shared<Held>();
-  held->pause = IdlePause(*idle_);
-  CHUNKKV_ASSIGN_OR_RETURN(held->pass, access_.Enter());
-  CHUNKKV_ASSIGN_OR_RETURN(std::optional<ChannelBuffer> buffer,
-                           access_.buffers->Take(access_.id(), [queue = queue_] { queue->Wake(); }));
-  if (!buffer) return false;
-  held->buffer = *std::move(buffer);
-  CHUNKKV_RETURN_IF_ERROR(Start(*next_cut_, held));
+  CHUNKKV_ASSIGN_OR_RETURN(std::optional<ChannelHold> hold,
+                           access_.Hold(*idle_, [queue = queue_] { queue->Wake(); }));
+  if (!hold) return false;
+  CHUNKKV_RETURN_IF_ERROR(Start(*next_cut_, *std::move(hold)));
   next_cut_.reset();
   return true;
 }
 
-absl::Status ChannelSender::Start(const PartCutter::Cut& cut, std::shared_ptr<Held> held) {
+absl::Status ChannelSender::Start(const PartCutter::Cut& cut, ChannelHold hold) {
+  const auto held = std::make_shared<ChannelHold>(std::move(hold));
   CHUNKKV_RETURN_IF_ERROR(access_.buffers->CopyIn(held->buffer, cut.bytes));
   const auto size_bytes = static_cast<int64_t>(cut.bytes.size());
   ChannelTransfer transfer;
@@ -83,10 +79,8 @@ absl::Status ChannelSender::Start(const PartCutter::Cut& cut, std::shared_ptr<He
     queue->Fill(number, ToByteBuffer(response));
   };
   queue_->Begin();
-  transfer.done = [queue = queue_, held = std::move(held)](const absl::Status& status) {
-    if (StatusReason(status) == "DEVICE_STUCK") held->buffer.Abandon();
-    held->buffer = ChannelBuffer();
-    held->pass = Gate::Pass();
+  transfer.done = [queue = queue_, held](const absl::Status& status) {
+    held->LetGo(status);
     held->pause = IdlePause();
     queue->End(status);
   };

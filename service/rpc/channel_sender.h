@@ -50,13 +50,7 @@ class ChannelSender final : public MessageSource {
         compactor_(compactor) {}
   // False where nothing can start now.
   absl::StatusOr<bool> StartNext();
-  // What a part holds while it is under way; let go from the last to the first.
-  struct Held {
-    IdlePause pause;
-    Gate::Pass pass;
-    ChannelBuffer buffer;
-  };
-  absl::Status Start(const PartCutter::Cut& cut, std::shared_ptr<Held> held);
+  absl::Status Start(const PartCutter::Cut& cut, ChannelHold hold);
 
   const EntryPtr entry_;
   const ServedRange range_;

@@ -139,13 +139,8 @@ absl::Status GetReactor::TryServe(const EntryPtr& entry) {
 }
 
 absl::StatusOr<ChannelAccess> GetReactor::AccessToChannel() const {
-  CHUNKKV_RETURN_IF_ERROR(context_.channels.status());
-  ChannelAccess access;
-  CHUNKKV_ASSIGN_OR_RETURN(access.channel, context_.channels.table().Find(tenant_, *request_.target.channel_id));
-  access.buffers = &context_.channels.buffers();
-  access.group = std::make_shared<TransferGroup>();
-  access.transfer = transfer_;
-  return access;
+  return ChannelAccess::To(context_.channels, tenant_, *request_.target.channel_id, std::make_shared<TransferGroup>(),
+                           transfer_);
 }
 
 absl::StatusOr<std::unique_ptr<MessageSource>> GetReactor::SourceOf(const EntryPtr& entry, const ServedRange& range,

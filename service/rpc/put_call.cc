@@ -158,13 +158,7 @@ absl::StatusOr<RegionAccess> PutCall::AccessTo(const Bytes16& region_id) const {
 }
 
 absl::StatusOr<ChannelAccess> PutCall::AccessToChannel(const Bytes16& channel_id) const {
-  CHUNKKV_RETURN_IF_ERROR(context_.channels.status());
-  ChannelAccess access;
-  CHUNKKV_ASSIGN_OR_RETURN(access.channel, context_.channels.table().Find(tenant_, channel_id));
-  access.buffers = &context_.channels.buffers();
-  access.group = group_;
-  access.transfer = transfer_;
-  return access;
+  return ChannelAccess::To(context_.channels, tenant_, channel_id, group_, transfer_);
 }
 
 void PutCall::OnEnd(const absl::Status& status, const PutSummary& summary) {

@@ -44,7 +44,7 @@ class PutCall final : public PutSession::Listener, public std::enable_shared_fro
   PutSession& session() { return *session_; }
   // Errors: FAILED_PRECONDITION REGIONS_DISABLED, NOT_FOUND REGION_NOT_FOUND, INVALID_ARGUMENT TRANSFER_ID_MISSING.
   absl::StatusOr<RegionAccess> AccessTo(const Bytes16& region_id) const;
-  // Errors: those of ChannelHost::status and ChannelTable::Find.
+  // Errors: as ChannelAccess::To.
   absl::StatusOr<ChannelAccess> AccessToChannel(const Bytes16& channel_id) const;
   IdleTimer& idle() { return *idle_; }
 

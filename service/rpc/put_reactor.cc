@@ -149,12 +149,10 @@ absl::StatusOr<bool> PutReactor::TakeChannelPart(const std::shared_ptr<PutCall>&
   CHUNKKV_ASSIGN_OR_RETURN(const Bytes16 channel_id, ChannelOfPart(message_.part->part.payload().nccl()));
   CHUNKKV_ASSIGN_OR_RETURN(const ChannelAccess access, call->AccessToChannel(channel_id));
   ChannelReceipt receipt;
-  receipt.pause = IdlePause(call->idle());
   receipt.header = header;
-  CHUNKKV_ASSIGN_OR_RETURN(receipt.pass, access.Enter());
-  CHUNKKV_ASSIGN_OR_RETURN(std::optional<ChannelBuffer> buffer, access.buffers->Take(channel_id, resume));
-  if (!buffer) return false;
-  receipt.buffer = *std::move(buffer);
+  CHUNKKV_ASSIGN_OR_RETURN(std::optional<ChannelHold> hold, access.Hold(call->idle(), resume));
+  if (!hold) return false;
+  receipt.hold = *std::move(hold);
   CHUNKKV_ASSIGN_OR_RETURN(receipt.placement, call->session().PlacePart(stream_id_, header, std::move(resume)));
   if (receipt.placement.later) return false;
   ReceiveOverChannel(context_, call, access, std::move(receipt), shared_from_this());

@@ -9,7 +9,6 @@ host stands for the GPU (tests/support): for the checks' own test.
 
 import argparse
 import contextlib
-import ctypes
 import signal
 import subprocess
 import sys
@@ -53,19 +52,19 @@ class Gpu:
 class Host:
     """In a GPU's place: memory of the driver that stands in."""
 
+    device = "cpu"
+
     def __init__(self, library):
-        self._library, self._driver, self._spans = library, ctypes.CDLL(library), []
-        self._driver.HostCudaAllocate.restype = ctypes.c_void_p
-        self.device = "cpu"
+        sys.path.append(str(ROOT / "tests/support"))
+        from host_device import HostDevice
+
+        self._library, self._memory = library, HostDevice(library)
         torch.set_num_threads(1)
         chunkkv._cuda_driver.LIBRARY = library
-        chunkkv._device_rows.is_on_device = lambda value: isinstance(value, torch.Tensor) and any(
-            begin <= value.data_ptr() < end for begin, end in self._spans)
+        chunkkv._device_rows.is_on_device = self._memory.has
 
     def empty(self, size_bytes):
-        address = self._driver.HostCudaAllocate(0, ctypes.c_size_t(size_bytes), 1)
-        self._spans.append((address, address + size_bytes))
-        return torch.frombuffer((ctypes.c_uint8 * size_bytes).from_address(address), dtype=torch.uint8)
+        return self._memory.allocate(each_bytes=size_bytes)
 
     def worker_options(self):
         return ["--host-driver", self._library]

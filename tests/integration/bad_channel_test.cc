@@ -19,21 +19,10 @@ class BadChannelTest : public testing::TestWithParam<BadInput> {};
 
 TEST_P(BadChannelTest, IsRefusedByName) { ExpectRefused(GetParam()); }
 
-using Stub = v1::KvCacheService::Stub;
-
 constexpr auto kUnavailable = grpc::StatusCode::UNAVAILABLE;
 constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
 // Keys of SmallRequest: [96, 2, 8] of float32.
 constexpr int64_t kKeyBytes = 96 * 2 * 8 * 4;
-
-template <typename Request, typename Response>
-RpcEnd Call(TestServer& server, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-            const Request& request) {
-  grpc::ClientContext context;
-  Response response;
-  const grpc::Status status = (server.stub().*method)(&context, request, &response);
-  return EndOf(status, context);
-}
 
 // A good request, changed.
 std::function<RpcEnd(TestServer&)> Opening(std::function<void(v1::OpenChannelRequest&)> change) {

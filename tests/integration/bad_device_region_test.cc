@@ -30,13 +30,6 @@ struct Owner {
 };
 using Change = std::function<void(Register&, Owner&)>;
 
-RpcEnd Call(TestServer& server, const Register& request) {
-  grpc::ClientContext context;
-  v1::RegisterRegionResponse response;
-  const grpc::Status status = server.stub().RegisterRegion(&context, request, &response);
-  return EndOf(status, context);
-}
-
 std::function<RpcEnd(TestServer&)> WithHandle(Change change) {
   return [change = std::move(change)](TestServer& server) {
     Owner owner(server);
@@ -47,7 +40,7 @@ std::function<RpcEnd(TestServer&)> WithHandle(Change change) {
     const IpcHandle handle = HostDeviceMemory::HandleOf(owner.memory.descriptor(), kBytes);
     request.set_cuda_ipc_handle(handle.data(), handle.size());
     change(request, owner);
-    return Call(server, request);
+    return Call(server, &Stub::RegisterRegion, request);
   };
 }
 
@@ -60,7 +53,7 @@ std::function<RpcEnd(TestServer&)> WithSegments(Change change) {
     request.add_segments()->set_token(owner.Offer(owner.memory.descriptor()));
     request.mutable_segments(0)->set_size_bytes(kBytes);
     change(request, owner);
-    return Call(server, request);
+    return Call(server, &Stub::RegisterRegion, request);
   };
 }
 

@@ -26,6 +26,18 @@ inline std::ostream& operator<<(std::ostream& out, const BadInput& bad) { return
 // get.
 void ExpectRefused(const BadInput& bad, const ServerOptions& options = SmallServer());
 
+using Stub = v1::KvCacheService::Stub;
+
+// How one unary call ends.
+template <typename Request, typename Response>
+RpcEnd Call(TestServer& server, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+            const Request& request) {
+  grpc::ClientContext context;
+  Response response;
+  const grpc::Status status = (server.stub().*method)(&context, request, &response);
+  return EndOf(status, context);
+}
+
 inline std::string NameOfRow(const testing::TestParamInfo<BadInput>& info) { return info.param.name; }
 
 inline constexpr auto kInvalid = grpc::StatusCode::INVALID_ARGUMENT;

@@ -21,7 +21,6 @@ class BadRegionTest : public testing::TestWithParam<BadInput> {};
 
 TEST_P(BadRegionTest, IsRefusedByName) { ExpectRefused(GetParam()); }
 
-using Stub = v1::KvCacheService::Stub;
 using Register = v1::RegisterRegionRequest;
 
 constexpr int64_t kFileBytes = int64_t{1} << 20;
@@ -42,15 +41,6 @@ struct Lender {
   SharedFile file;
   std::string region_id;
 };
-
-template <typename Request, typename Response>
-RpcEnd Call(TestServer& server, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-            const Request& request) {
-  grpc::ClientContext context;
-  Response response;
-  const grpc::Status status = (server.stub().*method)(&context, request, &response);
-  return EndOf(status, context);
-}
 
 // To register what `client` offers now.
 Register Offered(LocalClient& client, int descriptor) {

@@ -171,7 +171,6 @@ std::function<RpcEnd(TestServer&)> Unary(grpc::Status (v1::KvCacheService::Stub:
   };
 }
 
-using Stub = v1::KvCacheService::Stub;
 using Find = v1::FindLongestPrefixRequest;
 using Describe = v1::DescribeCachesRequest;
 using List = v1::ListCachesRequest;

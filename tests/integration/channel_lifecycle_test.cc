@@ -53,14 +53,6 @@ struct OpenPut {
   PutClient client;
 };
 
-bool Quiesce(TestServer& server, const std::string& transfer_id) {
-  v1::QuiesceTransferRequest request;
-  request.set_transfer_id(transfer_id);
-  v1::QuiesceTransferResponse response;
-  grpc::ClientContext context;
-  return server.stub().QuiesceTransfer(&context, request, &response).ok();
-}
-
 void ExpectNoChannels(TestServer& server) {
   EXPECT_TRUE(TestServer::Eventually([&] { return server.server().channel_count() == 0; }))
       << server.server().channel_count();
@@ -192,7 +184,7 @@ TEST(ChannelLifecycleTest, ACancelledPutEndsItsTransfersAndQuiesceWaitsForThem) 
     put.client.Send(OnChannel(channel->channel_id(), 0, 0, 96));
     put.ReceiveReady();
   }  // cancelled
-  EXPECT_TRUE(Quiesce(server, "transfer"));
+  EXPECT_TRUE(server.Quiesce("transfer"));
   EXPECT_EQ(server.server().channel_messages(), 0);
   server.ExpectAtRest();
   // What was in flight cannot be taken back, so that the channel has ended, and says why.
@@ -216,7 +208,7 @@ TEST(ChannelLifecycleTest, APutCancelledBeforeItsPartStartsHarmsNobodyElse) {
     second.client.Send(OnChannel(channel->channel_id(), 0, 0, 96));
     EXPECT_TRUE(TestServer::Eventually([&] { return server.server().channel_messages() == 3; }));
   }
-  EXPECT_TRUE(Quiesce(server, "second"));
+  EXPECT_TRUE(server.Quiesce("second"));
   EXPECT_EQ(server.server().channel_messages(), 2);
   const Prompt prompt = MakePrompt(FullRequest());
   for (int64_t sequence = 0; sequence < 2; ++sequence) {
@@ -231,7 +223,7 @@ TEST(ChannelLifecycleTest, AQuiescedPutReceivesNothingMore) {
   TestServer server;
   const auto channel = JoinedClient(server);
   OpenPut put(server, "transfer");
-  EXPECT_TRUE(Quiesce(server, "transfer"));
+  EXPECT_TRUE(server.Quiesce("transfer"));
   put.client.Send(OnChannel(channel->channel_id(), 0, 0, 96));
   EXPECT_EQ(put.client.Finish().reason, "TRANSFER_QUIESCED");
   server.ExpectAtRest();

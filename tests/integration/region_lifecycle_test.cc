@@ -34,14 +34,6 @@ PutRequest FullRequest() {
   return request;
 }
 
-bool Quiesce(TestServer& server, const std::string& transfer_id) {
-  v1::QuiesceTransferRequest request;
-  request.set_transfer_id(transfer_id);
-  v1::QuiesceTransferResponse response;
-  grpc::ClientContext context;
-  return server.stub().QuiesceTransfer(&context, request, &response).ok();
-}
-
 bool Unregister(TestServer& server, const std::string& region_id) {
   v1::UnregisterRegionRequest request;
   request.set_region_id(region_id);
@@ -190,7 +182,7 @@ TEST_P(RegionLifecycleTest, AfterQuiescingACancelledPutItsPagesAreFree) {
         if (sent % 3 == 2) put.SendRows(request, prompt, layer, 1, 0, 96);
       }
       put.stream().Cancel();
-      EXPECT_TRUE(Quiesce(server, transfer_id));
+      EXPECT_TRUE(server.Quiesce(transfer_id));
     }
     std::memset(file.bytes().data(), 0xff, kFileBytes);  // NaN, to whoever still scores it
     server.ExpectAtRest();
@@ -218,7 +210,7 @@ TEST_P(RegionLifecycleTest, AfterQuiescingACancelledGetNothingLandsInItsPages) {
     get.HalfClose();
     for (int received = 0; received < messages; ++received) EXPECT_TRUE(get.Receive().has_value());
     get.Cancel();
-    EXPECT_TRUE(Quiesce(server, request.transfer_id()));
+    EXPECT_TRUE(server.Quiesce(request.transfer_id()));
     std::memset(file.bytes().data(), 0x5a, kFileBytes);
     server.ExpectAtRest();
     EXPECT_TRUE(std::all_of(file.bytes().begin(), file.bytes().end(), [](std::byte b) { return b == std::byte{0x5a}; }))

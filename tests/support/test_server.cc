@@ -67,6 +67,14 @@ bool TestServer::Eventually(const std::function<bool()>& condition) {
   return true;
 }
 
+bool TestServer::Quiesce(const std::string& transfer_id) {
+  v1::QuiesceTransferRequest request;
+  request.set_transfer_id(transfer_id);
+  v1::QuiesceTransferResponse response;
+  grpc::ClientContext context;
+  return stub_->QuiesceTransfer(&context, request, &response).ok();
+}
+
 void TestServer::ExpectAtRest() {
   EXPECT_TRUE(Eventually([this] {
     const StoreStats stats = store().Stats();

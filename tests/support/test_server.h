@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "service/server.h"
@@ -37,6 +38,8 @@ class TestServer {
   std::shared_ptr<grpc::Channel> channel() const { return channel_; }
   v1::KvCacheService::Stub& stub() { return *stub_; }
 
+  // Whether the server says that nothing touches memory for this transfer any more.
+  bool Quiesce(const std::string& transfer_id);
   // Waits, for a few seconds at most, until no put, get or watcher is left; then nothing must be charged but entries.
   void ExpectAtRest();
   // False where `condition` has not come true in a few seconds of real time.

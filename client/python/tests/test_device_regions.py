@@ -2,7 +2,6 @@
 can touch, and a server (host_device_server) that imports it; torch tensors over that memory count as on a device."""
 
 import contextlib
-import ctypes
 
 import chunkkv
 import chunkkv._cuda_driver
@@ -14,31 +13,10 @@ from local_server import sharing_server
 from sample_caches import cache, model, same_bytes, tokens
 
 torch = pytest.importorskip("torch")
+from host_device import CREATE, MALLOC, POOL, SEGMENT_BYTES, HostDevice  # noqa: E402
 
 LENGTH, WINDOW = 100, 8
-MALLOC, CREATE, POOL = range(3)
-SEGMENT_BYTES = 2 << 20
 SPEC = chunkkv.CompactionSpec("chunk_kv", keep_ratio=0.3, window_length=WINDOW)
-
-
-class HostDevice:
-    """Allocations of the driver that stands in; `tensors` of them count as on a device."""
-
-    def __init__(self, library):
-        self._driver = ctypes.CDLL(library)
-        self._driver.HostCudaAllocate.restype = ctypes.c_void_p
-        self._spans = []
-
-    def allocate(self, kind=MALLOC, count=1):
-        """uint8, of `count` allocations that follow each other."""
-        size = count * SEGMENT_BYTES
-        address = self._driver.HostCudaAllocate(kind, ctypes.c_size_t(SEGMENT_BYTES), count)
-        self._spans.append((address, address + size))
-        return torch.from_numpy(np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8))
-
-    def has(self, value):
-        return isinstance(value, torch.Tensor) and any(
-            begin <= value.data_ptr() < end for begin, end in self._spans)
 
 
 @pytest.fixture(scope="module")
