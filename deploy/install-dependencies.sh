@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(g++ cmake ninja-build ccache lld pkg-config ca-certificates
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
-  libhwy-dev libxxhash-dev libssl-dev nlohmann-json3-dev libcli11-dev
+  libhwy-dev libxxhash-dev libssl-dev nlohmann-json3-dev libcli11-dev prometheus-cpp-dev libcpp-httplib-dev
   libgtest-dev libgmock-dev libboost-context-dev python3 python3-venv)
 
 missing=()

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -18,9 +17,18 @@
 #include "chunkkv/kernels/status.h"
 #include "service/base/executor.h"
 #include "service/base/status_macros.h"
+#include "service/operation/admin_server.h"
+#include "service/operation/listen_address.h"
+#include "service/operation/log.h"
+#include "service/rpc/connection_acceptor.h"
+#include "service/rpc/credential_resolver.h"
 #include "service/rpc/kv_cache_service.h"
 #include "service/rpc/local_get.h"
 #include "service/rpc/rpc_context.h"
+#include "service/rpc/server_credentials.h"
+#include "service/security/tenant_file.h"
+#include "service/server_state.h"
+#include "service/status_page.h"
 #include "service/upkeep.h"
 
 namespace chunkkv {
@@ -33,18 +41,12 @@ constexpr int kStreamWindowBytes = 64 << 10;
 constexpr size_t kTransportQuotaBytes = size_t{64} << 20;
 constexpr int kMaxTransportMetadataBytes = 64 << 10;  // our own, lower limit answers with a reason
 constexpr int kMaxStreamsPerConnection = 1024;
+constexpr int kHandshakeMs = 5000;  // a peer that is slower is cut off
 constexpr int kLeastPingIntervalMs = 10'000;  // clients ping every 30 s, to notice a server that has vanished
 
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
-}
-
-absl::StatusOr<std::string> HostOf(const std::string& listen) {
-  const size_t colon = listen.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == listen.size()) {
-    return InvalidArgument("BAD_LISTEN_ADDRESS", "listen: '" + listen + "' is not host:port");
-  }
-  return listen.substr(0, colon);
+std::unique_ptr<rpc::TenantResolver> MakeResolver(const TenantFile* tenants, const Clock& clock) {
+  if (tenants == nullptr) return std::make_unique<rpc::SingleTenant>();
+  return std::make_unique<rpc::CredentialResolver>(*tenants, clock);
 }
 
 size_t ThreadCount(int32_t asked) {
@@ -59,6 +61,12 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
   limits.shareable_entries = options.map_entries;
   limits.max_sm_count = options.device_sm_limit;
   return limits;
+}
+
+// `tenants` must outlive the store.
+StoreOptions StoreOptionsOf(StoreOptions store, const rpc::TenantResolver& tenants) {
+  store.quota_of = [&tenants](const std::string& tenant) { return tenants.QuotaOf(tenant); };
+  return store;
 }
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> MemoryOf(const CompactionDevice& device, const ServerOptions& options) {
@@ -101,7 +109,7 @@ std::unique_ptr<ChannelHost> OpenChannels(const ServerOptions& options, const Co
   absl::StatusOr<std::unique_ptr<ChannelHost>> host =
       ground.ok() ? ChannelHost::Open(*std::move(ground), options.channels, clock) : ground.status();
   if (host.ok()) return *std::move(host);
-  std::fprintf(stderr, "no NCCL channels: %s\n", std::string(host.status().message()).c_str());
+  Log(LogLevel::kWarning, "no NCCL channels", {{log_key::kError, std::string(host.status().message())}});
   return ChannelHost::Without(host.status());
 }
 
@@ -110,19 +118,24 @@ std::unique_ptr<ChannelHost> OpenChannels(const ServerOptions& options, const Co
 // Members are destroyed from the last to the first: executors run out before what their tasks work with is gone.
 class Server::Impl {
  public:
-  Impl(const ServerOptions& options, CompactionDevice device, std::unique_ptr<DeviceStorage> storage,
-       std::shared_ptr<DeviceImporter> importer, ProfileTable profiles, const Clock& clock)
+  Impl(const ServerOptions& options, std::unique_ptr<TenantFile> tenant_file, std::unique_ptr<SpanExporter> spans,
+       CompactionDevice device,
+       std::unique_ptr<DeviceStorage> storage, std::shared_ptr<DeviceImporter> importer, ProfileTable profiles,
+       const Clock& clock)
       : options_(options),
-        store_(options.store, clock,
+        tenant_file_(std::move(tenant_file)),
+        tenants_(MakeResolver(tenant_file_.get(), clock)),
+        store_(StoreOptionsOf(options.store, *tenants_), clock,
                {.storage = std::move(storage),
                 .post = [this](std::function<void()> task) { compaction_executor_.Post(std::move(task)); },
                 .lost = [this](const absl::Status& status) { NoteDeviceLoss(status); }}),
         device_(std::move(device)),
-        streams_(options.rpc.max_streams),
+        streams_(options.rpc.max_streams, /*is_shared=*/tenant_file_ != nullptr),
         profiles_(std::move(profiles)),
+        spans_(std::move(spans)),
         local_(options.local_socket.path, options.map_entries, std::move(importer), clock),
         channels_(OpenChannels(options_, device_, clock)),
-        upkeep_(store_, sessions_, local_.mappings, request_executor_, timers_, options.scrub_bytes_per_second),
+        upkeep_(UpkeepTasks(), request_executor_, timers_),
         timers_(clock),
         compaction_executor_(ThreadCount(options.thread_count)),
         request_executor_(ThreadCount(options.thread_count)),
@@ -143,15 +156,22 @@ class Server::Impl {
                  .load_rate = load_rate_,
                  .local = local_,
                  .channels = *channels_,
-                 .tenants = tenants_,
+                 .tenants = *tenants_,
+                 .metrics = metrics_,
+                 .spans = spans_.get(),
                  .started_monotonic_ms = clock.MonotonicMs()},
-        service_(rpc::MakeKvCacheService(context_)) {}
+        service_(rpc::MakeKvCacheService(context_)) {
+    metrics_.SetReader([this](MetricReadings& readings) { ReadServerState(State(), readings); });
+  }
 
   absl::Status Listen() {
-    CHUNKKV_ASSIGN_OR_RETURN(const std::string host, HostOf(options_.listen));
-    if (!options_.insecure_listen && !IsLoopback(host)) {
-      return InvalidArgument("INSECURE_LISTEN", "listen: '" + host + "' is not a loopback address; without TLS that " +
-                                                    "needs --insecure-listen");
+    CHUNKKV_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
+    if (!options_.insecure_listen && !listen.IsLoopback() && options_.tls.client_ca.empty()) {
+      return InvalidArgument("INSECURE_LISTEN", "listen: '" + listen.host + "' is not a loopback address; without TLS and " +
+                                                    "certificates of clients that needs --insecure-listen");
+    }
+    if (options_.tls.enabled()) {
+      CHUNKKV_ASSIGN_OR_RETURN(certificate_end_unix_ms_, CheckTlsFiles(options_.tls));
     }
     if (!options_.local_socket.path.empty()) {
       CHUNKKV_ASSIGN_OR_RETURN(
@@ -167,8 +187,10 @@ class Server::Impl {
       std::call_once(once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
     }
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+    CHUNKKV_ASSIGN_OR_RETURN(connections_, rpc::ConnectionAcceptor::Listen(listen, options_.rpc.max_connections));
+    to_grpc_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        rpc::MakeServerCredentials(options_.tls));
     builder.RegisterService(service_.get());
     builder.SetMaxReceiveMessageSize(rpc::kMaxMessageBytes);
     builder.SetMaxSendMessageSize(-1);
@@ -180,16 +202,29 @@ class Server::Impl {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingIntervalMs);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxTransportMetadataBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
     grpc::ResourceQuota quota("chunkkv");
     quota.Resize(kTransportQuotaBytes);
     builder.SetResourceQuota(quota);
     grpc_server_ = builder.BuildAndStart();
-    if (grpc_server_ == nullptr || port == 0) {
-      return ErrorStatus(absl::StatusCode::kUnavailable, "CANNOT_LISTEN", "cannot listen on " + options_.listen);
+    if (grpc_server_ == nullptr) {
+      return ErrorStatus(absl::StatusCode::kUnavailable, "CANNOT_LISTEN", "gRPC does not start");
+    }
+    if (!options_.admin_listen.empty()) {
+      CHUNKKV_ASSIGN_OR_RETURN(admin_, AdminServer::Listen(options_.admin_listen,
+                                                           {.metrics = [this] { return metrics_.Text(); },
+                                                            .is_ready = [this] { return !streams_.draining(); },
+                                                            .status = [this] { return Page(); }}));
     }
     if (options_.device_memory_bytes > 0) SetDeviceTierHealth(true);
-    port_ = port;
-    address_ = host + ":" + std::to_string(port);
+    port_ = connections_->port();
+    address_ = listen.host + ":" + std::to_string(port_);
+    connections_->Start([this](int listener, int connection) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+      parameters.listener_fd = listener;
+      parameters.fd = connection;
+      to_grpc_->HandleNewConnection(&parameters);
+    });
     upkeep_.Start();
     return absl::OkStatus();
   }
@@ -201,6 +236,7 @@ class Server::Impl {
     store_.StopPromoting();
     streams_.WaitUntilIdle(std::chrono::milliseconds(options_.grace_ms));
     upkeep_.Stop();
+    connections_->Stop();
     grpc_server_->Shutdown(std::chrono::system_clock::now());
     grpc_server_->Wait();
     // Tasks may still hold streams that gRPC is done with.
@@ -208,9 +244,11 @@ class Server::Impl {
     channels_->Stop();
     local_socket_ = nullptr;
     grpc_server_ = nullptr;
+    admin_ = nullptr;
   }
 
   int port() const { return port_; }
+  int admin_port() const { return admin_ == nullptr ? 0 : admin_->port(); }
   const std::string& address() const { return address_; }
   EntryStore& store() { return store_; }
   int64_t session_count() const { return sessions_.size(); }
@@ -223,9 +261,53 @@ class Server::Impl {
   }
 
  private:
+  ServerState State() {
+    ServerState state;
+    state.store = store_.Stats();
+    state.is_ready = !streams_.draining();
+    state.puts = streams_.Count(rpc::StreamKind::kPut);
+    state.gets = streams_.Count(rpc::StreamKind::kGet);
+    state.watchers = streams_.Count(rpc::StreamKind::kWatch);
+    state.sessions = sessions_.size();
+    state.connections = connections_->connections();
+    state.refused_connections = connections_->refused();
+    state.uptime_ms = context_.clock.MonotonicMs() - context_.started_monotonic_ms;
+    if (spans_ != nullptr) state.dropped_spans = spans_->dropped();
+    state.certificate_end_unix_ms = certificate_end_unix_ms_;
+    if (tenant_file_ != nullptr) {
+      for (const std::string& space : tenant_file_->Current()->Spaces()) {
+        state.tenants.emplace_back(space, store_.StatsOf(space));
+      }
+    }
+    return state;
+  }
+  std::string Page() {
+    ServerState state = State();
+    state.recent = store_.Recent();
+    state.now_unix_ms = context_.clock.UnixMs();
+    return StatusPage(state);
+  }
+  std::vector<std::function<void()>> UpkeepTasks() {
+    std::vector<std::function<void()>> tasks = {[this] { store_.ExpireNow(); }, [this] { sessions_.EndStalled(); },
+                                                [this] { local_.mappings.Expire(); }};
+    if (options_.scrub_bytes_per_second > 0) {
+      tasks.push_back([this] { store_.Scrub(options_.scrub_bytes_per_second * Upkeep::kPeriodMs / 1000); });
+    }
+    if (tenant_file_ != nullptr) tasks.push_back([this] { RefreshTenants(); });
+    return tasks;
+  }
+  void RefreshTenants() {
+    const absl::StatusOr<bool> refreshed = tenant_file_->Refresh();
+    if (refreshed.ok()) {
+      if (*refreshed) Log(LogLevel::kInfo, "the tenants have changed");
+      return;
+    }
+    Log(LogLevel::kError, "the tenants remain as they were",
+        {{log_key::kError, std::string(refreshed.status().message())}});
+  }
   // While something is in flight: the gRPC server is still there.
   void NoteDeviceLoss(const absl::Status& status) {
-    std::fprintf(stderr, "the device tier is lost: %s\n", std::string(status.message()).c_str());
+    Log(LogLevel::kError, "the device tier is lost", {{log_key::kError, std::string(status.message())}});
     SetDeviceTierHealth(false);
   }
   void SetDeviceTierHealth(bool serving) {
@@ -233,6 +315,8 @@ class Server::Impl {
   }
 
   const ServerOptions options_;
+  const std::unique_ptr<TenantFile> tenant_file_;  // null: one tenant
+  const std::unique_ptr<rpc::TenantResolver> tenants_;
   EntryStore store_;
   const CompactionDevice device_;
   rpc::StreamSlots streams_;
@@ -240,7 +324,8 @@ class Server::Impl {
   ScoreRecorder recorder_;
   const ProfileTable profiles_;
   rpc::LoadRate load_rate_;
-  const rpc::SingleTenant tenants_;
+  Metrics metrics_;
+  const std::unique_ptr<SpanExporter> spans_;
   LocalTransfers local_;
   const std::unique_ptr<ChannelHost> channels_;
   Upkeep upkeep_;
@@ -250,7 +335,11 @@ class Server::Impl {
   rpc::RpcContext context_;
   const std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<LocalSocket> local_socket_;
+  std::unique_ptr<rpc::ConnectionAcceptor> connections_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> to_grpc_;
   std::unique_ptr<grpc::Server> grpc_server_;
+  std::unique_ptr<AdminServer> admin_;
+  std::optional<int64_t> certificate_end_unix_ms_;
   int port_ = 0;
   std::string address_;
 };
@@ -263,16 +352,25 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!options.profiles_folder.empty()) {
     CHUNKKV_ASSIGN_OR_RETURN(profiles, ProfileTable::Load(options.profiles_folder));
   }
+  std::unique_ptr<TenantFile> tenants;
+  if (!options.tenants_file.empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(tenants, TenantFile::Load(options.tenants_file, options.audience));
+  }
+  std::unique_ptr<SpanExporter> spans;
+  if (!options.trace_endpoint.empty()) {
+    CHUNKKV_ASSIGN_OR_RETURN(spans, SpanExporter::Start(options.trace_endpoint));
+  }
   CHUNKKV_ASSIGN_OR_RETURN(CompactionDevice device, OpenCompactionDevice(options.device));
   CHUNKKV_ASSIGN_OR_RETURN(std::unique_ptr<DeviceStorage> storage, OpenDeviceStorage(options, device));
   CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<DeviceImporter> importer, OpenDeviceImporter(options, device));
-  auto impl = std::make_unique<Impl>(options, std::move(device), std::move(storage), std::move(importer),
-                                     std::move(profiles), clock);
+  auto impl = std::make_unique<Impl>(options, std::move(tenants), std::move(spans), std::move(device), std::move(storage),
+                                     std::move(importer), std::move(profiles), clock);
   CHUNKKV_RETURN_IF_ERROR(impl->Listen());
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
 int Server::port() const { return impl_->port(); }
+int Server::admin_port() const { return impl_->admin_port(); }
 const std::string& Server::address() const { return impl_->address(); }
 EntryStore& Server::store() { return impl_->store(); }
 int64_t Server::session_count() const { return impl_->session_count(); }

@@ -11,6 +11,7 @@
 #include "chunkkv/kernels/device_memory.h"
 #include "service/base/clock.h"
 #include "service/rpc/rpc_limits.h"
+#include "service/security/certificate_file.h"
 #include "service/session/put_session.h"
 #include "service/store/entry_store.h"
 #include "service/transfer/nccl/channel_host.h"
@@ -20,7 +21,12 @@ namespace chunkkv {
 
 struct ServerOptions {
   std::string listen = "127.0.0.1:7421";  // host:port; port 0: any free one
-  bool insecure_listen = false;           // allows other addresses than loopback, without TLS
+  bool insecure_listen = false;           // allows other addresses than loopback without certificates of clients
+  TlsFiles tls;
+  std::string tenants_file;  // see ParseTenants; empty: one tenant, without credentials
+  std::string audience;      // what this deployment is called in tokens
+  std::string admin_listen;  // host:port of the admin port; empty: none
+  std::string trace_endpoint;  // http://host:port of an OpenTelemetry collector; empty: none
   bool reflection = true;
   int32_t thread_count = 0;         // of each executor; 0: the machine's cores
   std::string device = "auto";      // where puts are compacted: auto, cpu, cuda or cuda:N
@@ -49,7 +55,7 @@ class Server {
 
   // Listens and serves when it returns. `clock` must outlive the server.
   // Errors: INVALID_ARGUMENT (BAD_LISTEN_ADDRESS, INSECURE_LISTEN, BAD_LOCAL_SOCKET), UNAVAILABLE (CANNOT_LISTEN), and
-  // those of ProfileTable::Load, OpenCompactionDevice and OpenDeviceMemory.
+  // those of CheckTlsFiles, AdminServer::Listen, SpanExporter::Start, TenantFile::Load, ProfileTable::Load, OpenCompactionDevice and OpenDeviceMemory.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, const Clock& clock);
   // As Shutdown.
   ~Server();
@@ -58,6 +64,8 @@ class Server {
   // Where it listens, as host:port.
   const std::string& address() const;
   EntryStore& store();
+  // Of the admin port; 0 where there is none.
+  int admin_port() const;
   // Puts in progress.
   int64_t session_count() const;
   // Regions, offers of them, and mapped entries of clients on this host.

@@ -49,6 +49,7 @@ skipped=$(grep -c '^[[:space:]]*[0-9]* - .*(Skipped)$' "$summary" || true)
 
 export CHUNKKV_SERVER=$PWD/build/$preset/service/chunkkv-server CHUNKKV_CLI=$PWD/build/$preset/client/cli/chunkkv
 export CHUNKKV_HOST_DEVICE_SERVER=$PWD/build/$preset/tests/support/host_device_server
+export CHUNKKV_HOST_NCCL=$PWD/build/$preset/tests/support/host_nccl/libnccl.so.2
 export CHUNKKV_HOST_CUDA_DRIVER=$PWD/build/$preset/tests/support/host_cuda_driver/libcuda.so.1
 export CHUNKKV_KERNELS_LIBRARY=$PWD/build/$preset/kernels/c/libchunkkv_kernels.so
 export CHUNKKV_KERNEL_REPORT=$PWD/build/$preset/kernels/cuda/chunkkv_cuda.kernels.json

@@ -27,6 +27,11 @@ class ConnectionOptions {
  private:
   std::string address_ = kDefaultAddress;
   int64_t timeout_ms_ = 0;
+  std::string ca_file_;
+  std::string certificate_file_;
+  std::string key_file_;
+  std::string token_file_;
+  std::string share_group_;
 };
 
 }  // namespace chunkkv::cli

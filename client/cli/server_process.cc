@@ -79,6 +79,8 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(const std::s
   return server;
 }
 
+void ServerProcess::Kill() { kill(pid_, SIGKILL); }
+
 ServerProcess::~ServerProcess() {
   kill(pid_, SIGTERM);
   waitpid(pid_, nullptr, 0);

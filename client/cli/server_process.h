@@ -25,6 +25,8 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
   const std::string& address() const { return address_; }
+  // At once, with all that it does.
+  void Kill();
 
  private:
   explicit ServerProcess(pid_t pid) : pid_(pid) {}

@@ -60,7 +60,9 @@ CancellationGuard::~CancellationGuard() {
   state_->listeners.erase(id_);
 }
 
-CallContext::CallContext(const CallOptions& options) : guard_(options.cancellation, [this] { context_.TryCancel(); }) {
+CallContext::CallContext(const CallMetadata& metadata, const CallOptions& options)
+    : guard_(options.cancellation, [this] { context_.TryCancel(); }) {
+  for (const auto& [name, value] : metadata) context_.AddMetadata(name, value);
   if (options.timeout.count() > 0) {
     const std::chrono::milliseconds timeout(std::min<int64_t>(options.timeout.count(), kMaxTimeoutMs));
     context_.set_deadline(std::chrono::system_clock::now() + timeout);

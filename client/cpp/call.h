@@ -8,6 +8,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "chunkkv/client/types.h"
@@ -27,10 +30,13 @@ class CancellationGuard {
   uint64_t id_ = 0;
 };
 
+// What every call of a client says of its caller.
+using CallMetadata = std::vector<std::pair<std::string, std::string>>;
+
 // A client context made ready for one call.
 class CallContext {
  public:
-  explicit CallContext(const CallOptions& options);
+  CallContext(const CallMetadata& metadata, const CallOptions& options);
   grpc::ClientContext* get() { return &context_; }
   // The call's end as an absl::Status, with the reason of the trailer. Valid once the call has finished.
   absl::Status Convert(const grpc::Status& status) const;

@@ -2,6 +2,8 @@
 
 #include <grpcpp/create_channel.h>
 
+#include <algorithm>
+
 #include "chunkkv/kernels/status.h"
 #include "client/cpp/call.h"
 #include "client/cpp/client_impl.h"
@@ -15,19 +17,34 @@ namespace chunkkv::client {
 namespace {
 
 constexpr int kKeepaliveMs = 30'000;
-constexpr int kKeepaliveTimeoutMs = 20'000;
+constexpr int kLeastPingMs = 11'000;  // servers refuse more than one in 10 s
+constexpr int kFirstReconnectMs = 1'000;
+constexpr int64_t kMaxLostAfterMs = 3'600'000;
 constexpr int kMaxMessageBytes = 8 << 20;
 constexpr int kMaxReplyBytes = 64 << 20;  // pages of descriptions with positions
 
 // One unary call of `method` of the stub.
 template <typename Request, typename Reply, typename Method>
-absl::StatusOr<Reply> Call(v1::KvCacheService::Stub& stub, Method method, const Request& request,
-                           const CallOptions& options) {
-  CallContext context(options);
+absl::StatusOr<Reply> Call(Client::Impl& client, Method method, const Request& request, const CallOptions& options) {
+  CallContext context(client.metadata(), options);
   Reply reply;
-  const grpc::Status status = (stub.*method)(context.get(), request, &reply);
+  const grpc::Status status = (client.stub().*method)(context.get(), request, &reply);
   if (!status.ok()) return context.Convert(status);
   return reply;
+}
+
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const ConnectOptions& options) {
+  if (!options.tls) return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials({.pem_root_certs = options.tls->root_certificates,
+                               .pem_private_key = options.tls->private_key,
+                               .pem_cert_chain = options.tls->certificate_chain});
+}
+
+CallMetadata MetadataOf(const ConnectOptions& options) {
+  CallMetadata metadata;
+  if (!options.token.empty()) metadata.emplace_back("authorization", "Bearer " + options.token);
+  if (!options.share_group.empty()) metadata.emplace_back("chunkkv-share-group", options.share_group);
+  return metadata;
 }
 
 absl::Status CheckCount(int items, size_t asked) {
@@ -36,7 +53,11 @@ absl::Status CheckCount(int items, size_t asked) {
 
 }  // namespace
 
-Client::Impl::Impl(std::string address) : address_(std::move(address)) {
+Client::Impl::Impl(std::string address, const ConnectOptions& options)
+    : address_(std::move(address)),
+      lost_after_ms_(static_cast<int>(std::clamp<int64_t>(options.lost_after.count(), 1, kMaxLostAfterMs))),
+      credentials_(CredentialsOf(options)),
+      metadata_(MetadataOf(options)) {
   stub_ = v1::KvCacheService::NewStub(Channel(0));
 }
 
@@ -49,10 +70,14 @@ std::shared_ptr<grpc::Channel> Client::Impl::Channel(int32_t index) {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     // A call whose server has vanished ends UNAVAILABLE.
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, std::clamp(lost_after_ms_, kLeastPingMs, kKeepaliveMs));
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, lost_after_ms_);
+    // One that comes back is found as soon as one is lost.
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, std::min(kFirstReconnectMs, lost_after_ms_));
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, lost_after_ms_);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, lost_after_ms_);
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-    channels_.push_back(grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
+    channels_.push_back(grpc::CreateCustomChannel(address_, credentials_, arguments));
   }
   return channels_[index];
 }
@@ -64,7 +89,7 @@ absl::StatusOr<std::shared_ptr<LocalConnection>> Client::Impl::Local() {
   }
   CHUNKKV_ASSIGN_OR_RETURN(const v1::GetCapabilitiesResponse capabilities,
                            (Call<v1::GetCapabilitiesRequest, v1::GetCapabilitiesResponse>(
-                               *stub_, &v1::KvCacheService::Stub::GetCapabilities, {}, {})));
+                               *this, &v1::KvCacheService::Stub::GetCapabilities, {}, {})));
   if (capabilities.local_socket().empty()) {
     return FailedPrecondition("REGIONS_DISABLED", "the server has no local socket: see its option --local-socket");
   }
@@ -103,7 +128,7 @@ void Client::Impl::Quiesce(const std::string& transfer_id) {
   v1::QuiesceTransferRequest request;
   request.set_transfer_id(transfer_id);
   v1::QuiesceTransferResponse response;
-  CallContext context(CallOptions{});
+  CallContext context(metadata_, CallOptions{});
   stub_->QuiesceTransfer(context.get(), request, &response);
 }
 
@@ -118,7 +143,7 @@ Client::~Client() = default;
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const std::string& address, const ConnectOptions& options) {
   if (address.empty()) return InvalidArgument("BAD_ADDRESS", "address is empty");
-  auto impl = std::make_unique<Impl>(address);
+  auto impl = std::make_unique<Impl>(address, options);
   if (options.connect_timeout.count() > 0) {
     const auto deadline = std::chrono::system_clock::now() + options.connect_timeout;
     if (!impl->Channel(0)->WaitForConnected(deadline)) {
@@ -149,7 +174,7 @@ absl::StatusOr<std::vector<PrefixFound>> Client::FindLongestPrefix(absl::Span<co
   }
   CHUNKKV_ASSIGN_OR_RETURN(const v1::FindLongestPrefixResponse reply,
                            (Call<v1::FindLongestPrefixRequest, v1::FindLongestPrefixResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::FindLongestPrefix, request, options)));
+                               *impl_, &v1::KvCacheService::Stub::FindLongestPrefix, request, options)));
   CHUNKKV_RETURN_IF_ERROR(CheckCount(reply.results_size(), queries.size()));
   std::vector<PrefixFound> results;
   for (const v1::FindLongestPrefixResponse::Result& result : reply.results()) {
@@ -177,7 +202,7 @@ absl::StatusOr<std::vector<absl::StatusOr<EntryInfo>>> Client::Describe(absl::Sp
   request.set_with_positions(with_positions);
   CHUNKKV_ASSIGN_OR_RETURN(const v1::DescribeCachesResponse reply,
                            (Call<v1::DescribeCachesRequest, v1::DescribeCachesResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::DescribeCaches, request, options)));
+                               *impl_, &v1::KvCacheService::Stub::DescribeCaches, request, options)));
   CHUNKKV_RETURN_IF_ERROR(CheckCount(reply.items_size(), entries.size()));
   std::vector<absl::StatusOr<EntryInfo>> items;
   for (const v1::DescribeCachesResponse::Item& item : reply.items()) {
@@ -198,7 +223,7 @@ absl::StatusOr<ListPage> Client::List(int32_t page_size, const std::string& page
   if (fingerprint) request.set_fingerprint(ToString(*fingerprint));
   CHUNKKV_ASSIGN_OR_RETURN(const v1::ListCachesResponse reply,
                            (Call<v1::ListCachesRequest, v1::ListCachesResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::ListCaches, request, options)));
+                               *impl_, &v1::KvCacheService::Stub::ListCaches, request, options)));
   ListPage page;
   page.next_page_token = reply.next_page_token();
   for (const v1::EntryInfo& entry : reply.entries()) {
@@ -216,7 +241,7 @@ absl::StatusOr<std::vector<absl::StatusOr<Pin>>> Client::PinEntries(absl::Span<c
   request.set_duration_ms(duration.count());
   CHUNKKV_ASSIGN_OR_RETURN(const v1::PinCachesResponse reply,
                            (Call<v1::PinCachesRequest, v1::PinCachesResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::PinCaches, request, options)));
+                               *impl_, &v1::KvCacheService::Stub::PinCaches, request, options)));
   CHUNKKV_RETURN_IF_ERROR(CheckCount(reply.items_size(), entries.size()));
   std::vector<absl::StatusOr<Pin>> pins;
   for (const v1::PinCachesResponse::Item& item : reply.items()) {
@@ -234,7 +259,7 @@ absl::StatusOr<std::vector<absl::Status>> Client::Unpin(absl::Span<const Bytes16
   for (const Bytes16& id : pin_ids) request.add_pin_ids(ToString(id));
   CHUNKKV_ASSIGN_OR_RETURN(const v1::UnpinCachesResponse reply,
                            (Call<v1::UnpinCachesRequest, v1::UnpinCachesResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::UnpinCaches, request, options)));
+                               *impl_, &v1::KvCacheService::Stub::UnpinCaches, request, options)));
   CHUNKKV_RETURN_IF_ERROR(CheckCount(reply.items_size(), pin_ids.size()));
   std::vector<absl::Status> statuses;
   for (const v1::ItemStatus& item : reply.items()) statuses.push_back(FromProto(item));
@@ -247,7 +272,7 @@ absl::StatusOr<std::vector<absl::Status>> Client::Delete(absl::Span<const EntryS
   for (const EntrySelector& entry : entries) ToProto(entry, request.add_entries());
   CHUNKKV_ASSIGN_OR_RETURN(const v1::DeleteCachesResponse reply,
                            (Call<v1::DeleteCachesRequest, v1::DeleteCachesResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::DeleteCaches, request, options)));
+                               *impl_, &v1::KvCacheService::Stub::DeleteCaches, request, options)));
   CHUNKKV_RETURN_IF_ERROR(CheckCount(reply.items_size(), entries.size()));
   std::vector<absl::Status> statuses;
   for (const v1::ItemStatus& item : reply.items()) statuses.push_back(FromProto(item));
@@ -262,13 +287,13 @@ absl::StatusOr<TrimResult> Client::Trim(const TrimRequest& trim, const CallOptio
   request.set_dry_run(trim.dry_run);
   CHUNKKV_ASSIGN_OR_RETURN(const v1::TrimCachesResponse reply,
                            (Call<v1::TrimCachesRequest, v1::TrimCachesResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::TrimCaches, request, options)));
+                               *impl_, &v1::KvCacheService::Stub::TrimCaches, request, options)));
   return TrimResult{reply.removed_entries(), reply.removed_bytes(), reply.pinned_entries()};
 }
 
 absl::Status Client::Watch(int64_t after_sequence, const std::function<bool(const WatchEvent&)>& on_event,
                            const CallOptions& options) {
-  CallContext context(options);
+  CallContext context(impl_->metadata(), options);
   v1::WatchCachesRequest request;
   request.set_after_sequence(after_sequence);
   const auto reader = impl_->stub().WatchCaches(context.get(), request);
@@ -298,7 +323,7 @@ absl::Status Client::Watch(int64_t after_sequence, const std::function<bool(cons
 absl::StatusOr<Capabilities> Client::GetCapabilities(const CallOptions& options) {
   CHUNKKV_ASSIGN_OR_RETURN(const v1::GetCapabilitiesResponse reply,
                            (Call<v1::GetCapabilitiesRequest, v1::GetCapabilitiesResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::GetCapabilities, {}, options)));
+                               *impl_, &v1::KvCacheService::Stub::GetCapabilities, {}, options)));
   Capabilities capabilities;
   capabilities.server_version = reply.server_version();
   capabilities.protocol_version = reply.protocol_version();
@@ -327,7 +352,7 @@ absl::StatusOr<Capabilities> Client::GetCapabilities(const CallOptions& options)
 absl::StatusOr<ServerStats> Client::GetStats(const CallOptions& options) {
   CHUNKKV_ASSIGN_OR_RETURN(const v1::GetStatsResponse reply,
                            (Call<v1::GetStatsRequest, v1::GetStatsResponse>(
-                               impl_->stub(), &v1::KvCacheService::Stub::GetStats, {}, options)));
+                               *impl_, &v1::KvCacheService::Stub::GetStats, {}, options)));
   ServerStats stats;
   for (const v1::GetStatsResponse::TierStats& tier : reply.tiers()) {
     stats.tiers.push_back({static_cast<Tier>(tier.tier()), tier.budget_bytes(), tier.entry_bytes(),

@@ -3,6 +3,7 @@
 #define CHUNKKV_CLIENT_CPP_CLIENT_IMPL_H_
 
 #include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
 
 #include <memory>
 #include <string>
@@ -12,6 +13,7 @@
 #include "chunkkv/client/client.h"
 #include "chunkkv/client/region.h"
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
+#include "client/cpp/call.h"
 #include "service/base/mutex.h"
 
 namespace chunkkv::client {
@@ -23,9 +25,10 @@ inline constexpr size_t kPartBytes = size_t{1} << 20;
 
 class Client::Impl {
  public:
-  explicit Impl(std::string address);
+  Impl(std::string address, const ConnectOptions& options);
 
   v1::KvCacheService::Stub& stub() { return *stub_; }
+  const CallMetadata& metadata() const { return metadata_; }
   // The connection to the server's local socket, made at the first call. Errors: FAILED_PRECONDITION REGIONS_DISABLED,
   // UNAVAILABLE LOCAL_SOCKET.
   absl::StatusOr<std::shared_ptr<LocalConnection>> Local();
@@ -42,6 +45,9 @@ class Client::Impl {
 
  private:
   const std::string address_;
+  const int lost_after_ms_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  const CallMetadata metadata_;
   mutable Mutex mutex_;
   std::shared_ptr<LocalConnection> local_ ABSL_GUARDED_BY(mutex_);
   std::vector<const Region::Impl*> regions_ ABSL_GUARDED_BY(mutex_);

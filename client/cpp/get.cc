@@ -47,9 +47,11 @@ class LayerStream {
   LayerStream(EntryReceiver& receiver, bool is_first, const LayerRange& layers, const LayerRange& opened)
       : receiver_(receiver), is_first_(is_first), layers_(layers), opened_(opened) {}
 
-  absl::Status Run(const std::shared_ptr<grpc::Channel>& channel, const v1::GetCacheRequest& request,
+  // Over channel `index` of the client.
+  absl::Status Run(Client::Impl& client, int32_t index, const v1::GetCacheRequest& request,
                    const CallOptions& options) {
-    CallContext context(options);
+    const std::shared_ptr<grpc::Channel> channel = client.Channel(index);
+    CallContext context(client.metadata(), options);
     const grpc::internal::RpcMethod method(kGetMethod, nullptr, grpc::internal::RpcMethod::SERVER_STREAMING, channel);
     const std::unique_ptr<grpc::ClientReader<grpc::ByteBuffer>> reader(
         grpc::internal::ClientReaderFactory<grpc::ByteBuffer>::Create(channel.get(), method, context.get(),
@@ -109,7 +111,7 @@ absl::Status RunInParallel(Client::Impl& client, EntryReceiver& receiver, const 
     part.mutable_layers()->set_begin(first);
     part.mutable_layers()->set_end(last);
     LayerStream stream(receiver, /*is_first=*/false, {first, last}, {});
-    const absl::Status status = stream.Run(client.Channel(share), part, share_options);
+    const absl::Status status = stream.Run(client, share, part, share_options);
     if (status.ok()) return;
     {
       MutexLock lock(mutex);
@@ -134,7 +136,7 @@ CallOptions Remaining(CallOptions options, std::chrono::steady_clock::time_point
 
 // The server ends a lease with the one get that names it; several share this one. It ends by itself where this fails.
 void EndLease(Client::Impl& client, const Bytes16& lease_id) {
-  CallContext context(CallOptions{.timeout = std::chrono::seconds(5), .cancellation = std::nullopt});
+  CallContext context(client.metadata(), {.timeout = std::chrono::seconds(5), .cancellation = std::nullopt});
   v1::UnpinCachesRequest request;
   request.add_pin_ids(ToString(lease_id));
   v1::UnpinCachesResponse response;
@@ -149,7 +151,7 @@ absl::Status RunOverChannels(Client::Impl& client, EntryReceiver& receiver, v1::
   proto.mutable_layers()->set_begin(first_layer.begin);
   proto.mutable_layers()->set_end(first_layer.end);
   LayerStream first(receiver, /*is_first=*/true, first_layer, wanted);
-  CHUNKKV_RETURN_IF_ERROR(first.Run(client.Channel(0), proto, options));
+  CHUNKKV_RETURN_IF_ERROR(first.Run(client, 0, proto, options));
   proto.set_if_entry_id(ToString(receiver.header().entry_id));
   proto.set_wait_ms(0);
   return RunInParallel(client, receiver, proto, first_layer.end, channel_count, Remaining(options, start));
@@ -168,7 +170,7 @@ absl::StatusOr<CachedEntry> RunIntoRegion(Client::Impl& client, const GetRequest
   LayerRange wanted;
   if (request.layers) wanted = {request.layers->first, request.layers->second};
   LayerStream stream(receiver, /*is_first=*/true, wanted, wanted);
-  if (const absl::Status status = stream.Run(client.Channel(0), proto, options); !status.ok()) {
+  if (const absl::Status status = stream.Run(client, 0, proto, options); !status.ok()) {
     client.Quiesce(proto.transfer_id());
     return status;
   }
@@ -188,7 +190,7 @@ absl::StatusOr<CachedEntry> RunGet(Client::Impl& client, const GetRequest& reque
   if (channel_count == 1 || int64_t{wanted.end} - wanted.begin == 1) {
     if (request.lease_id) proto.set_lease_id(ToString(*request.lease_id));
     LayerStream stream(receiver, /*is_first=*/true, wanted, wanted);
-    CHUNKKV_RETURN_IF_ERROR(stream.Run(client.Channel(0), proto, options));
+    CHUNKKV_RETURN_IF_ERROR(stream.Run(client, 0, proto, options));
     return receiver.Finish();
   }
   const absl::Status status = RunOverChannels(client, receiver, std::move(proto), wanted, channel_count, options);

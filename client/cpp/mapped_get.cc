@@ -50,7 +50,7 @@ absl::StatusOr<Offered> AskLocally(LocalConnection& local, const GetRequest& req
 
 absl::StatusOr<Offered> AskOverGrpc(Client::Impl& client, LocalConnection& local, const v1::GetCacheRequest& proto,
                                     const CallOptions& options) {
-  CallContext context(options);
+  CallContext context(client.metadata(), options);
   const auto stream = client.stub().GetCache(context.get(), proto);
   v1::GetCacheResponse response;
   const bool has_header = stream->Read(&response) && response.has_header();

@@ -217,7 +217,7 @@ class PutSession::Impl {
   void OpenStream() {
     const bool is_main = streams_.empty();
     streams_.push_back(std::make_unique<PutStream>(
-        client_.Channel(static_cast<int32_t>(streams_.size())), options_,
+        client_.Channel(static_cast<int32_t>(streams_.size())), client_.metadata(), options_,
         [this](const v1::PutCacheResponse& reply) { OnReply(reply); },
         [this, is_main](const absl::Status& status) { OnEnd(is_main, status); }));
   }

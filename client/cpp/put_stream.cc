@@ -43,10 +43,10 @@ void BorrowedBytes::AwaitNone() {
   while (count_ > 0) none_.Wait(mutex_);
 }
 
-PutStream::PutStream(const std::shared_ptr<grpc::Channel>& channel, const CallOptions& options,
-                     std::function<void(const v1::PutCacheResponse&)> on_reply,
+PutStream::PutStream(const std::shared_ptr<grpc::Channel>& channel, const CallMetadata& metadata,
+                     const CallOptions& options, std::function<void(const v1::PutCacheResponse&)> on_reply,
                      std::function<void(const absl::Status&)> on_end)
-    : context_(options), on_reply_(std::move(on_reply)), on_end_(std::move(on_end)) {
+    : context_(metadata, options), on_reply_(std::move(on_reply)), on_end_(std::move(on_end)) {
   const grpc::internal::RpcMethod method(kPutMethod, nullptr, grpc::internal::RpcMethod::BIDI_STREAMING, channel);
   stream_.reset(grpc::internal::ClientReaderWriterFactory<grpc::ByteBuffer, grpc::ByteBuffer>::Create(
       channel.get(), method, context_.get()));

@@ -35,8 +35,9 @@ class BorrowedBytes {
 class PutStream {
  public:
   // `on_reply` and then once `on_end` are called from the reading thread.
-  PutStream(const std::shared_ptr<grpc::Channel>& channel, const CallOptions& options,
-            std::function<void(const v1::PutCacheResponse&)> on_reply, std::function<void(const absl::Status&)> on_end);
+  PutStream(const std::shared_ptr<grpc::Channel>& channel, const CallMetadata& metadata,
+            const CallOptions& options, std::function<void(const v1::PutCacheResponse&)> on_reply,
+            std::function<void(const absl::Status&)> on_end);
   // Cancels what has not ended, and waits for the reading thread.
   ~PutStream();
 

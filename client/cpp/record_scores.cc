@@ -74,7 +74,7 @@ absl::Status Client::RecordScores(const RecordRequest& request, const std::funct
   SetModelRef(request.model, &proto);
   if (request.shard) ToProto(*request.shard, proto.mutable_shard());
   proto.set_put_count(request.put_count);
-  CallContext context(options);
+  CallContext context(impl_->metadata(), options);
   const auto reader = impl_->stub().RecordScores(context.get(), proto);
   ArrivingPut arriving;
   int32_t put_count = 0;

@@ -90,7 +90,7 @@ absl::Status Region::Impl::LendExported(const ExportedMemory& exported) {
 absl::Status Region::Impl::Register(v1::RegisterRegionRequest request) {
   request.set_size_bytes(static_cast<int64_t>(bytes_.size()));
   v1::RegisterRegionResponse response;
-  CallContext context(CallOptions{});
+  CallContext context(client_.metadata(), CallOptions{});
   const grpc::Status status = client_.stub().RegisterRegion(context.get(), request, &response);
   if (!status.ok()) return context.Convert(status);
   id_ = response.region_id();
@@ -104,7 +104,7 @@ Region::Impl::~Impl() {
     v1::UnregisterRegionRequest request;
     request.set_region_id(id_);
     v1::UnregisterRegionResponse response;
-    CallContext context(CallOptions{});
+    CallContext context(client_.metadata(), CallOptions{});
     client_.stub().UnregisterRegion(context.get(), request, &response);
   }
   if (is_mapped_) munmap(bytes_.data(), bytes_.size());

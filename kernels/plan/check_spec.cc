@@ -1,4 +1,4 @@
-#include "kernels/plan/check_spec.h"
+#include "chunkkv/kernels/check_spec.h"
 
 #include <optional>
 
@@ -70,14 +70,14 @@ absl::Status CheckSpec(const CompactionSpec& spec) {
   if (IsOutside(spec.budget_multiple, 1, kMaxBudgetMultiple)) {
     return InvalidArgument("BAD_BUDGET_MULTIPLE", absl::StrCat("budget_multiple must be 1 to ", kMaxBudgetMultiple));
   }
+  if (IsOutside(spec.reuse_group, 1, INT32_MAX)) {
+    return InvalidArgument("BAD_REUSE_GROUP", "reuse_group must be at least 1");
+  }
   if (IsOutside(spec.min_retained_mass, 0.0, 1.0)) {
     return InvalidArgument("BAD_MIN_RETAINED_MASS", "min_retained_mass must be in [0, 1]");
   }
   if (IsOutside<int64_t>(spec.max_raised_tokens, 1, INT64_MAX)) {
     return InvalidArgument("BAD_MAX_RAISED_TOKENS", "max_raised_tokens must be at least 1");
-  }
-  if (!spec.profile.empty()) {
-    return InvalidArgument("PROFILE_UNKNOWN", "profile: its groups are not known here; state them as groups");
   }
   return absl::OkStatus();
 }

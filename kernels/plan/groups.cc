@@ -39,7 +39,6 @@ absl::Status CheckExplicit(const CompactionSpec& spec, int32_t layer_count) {
 
 absl::StatusOr<std::vector<ReuseGroup>> ResolveGroups(const CompactionSpec& spec, int32_t layer_count, bool choosing) {
   const int32_t run = spec.reuse_group.value_or(1);
-  if (run < 1) return InvalidArgument("BAD_REUSE_GROUP", "reuse_group must be at least 1");
   std::vector<ReuseGroup> groups = spec.groups;
   if (groups.empty()) {
     const bool has_leaders = spec.group_score.value_or(GroupScore::kLeader) == GroupScore::kLeader;

@@ -9,10 +9,10 @@
 
 namespace chunkkv {
 
-// The groups that `spec` asks for; they cover [0, layer_count) in order. Explicit groups stand as given: without a
-// leader all layers choose, unless group_score says LEADER, which makes the first layer lead. `choosing`: whether the
-// policy chooses by token scores; otherwise no group has a leader. Errors: INVALID_ARGUMENT BAD_GROUPS, BAD_LEADER,
-// BAD_REUSE_GROUP.
+// The groups that `spec`, which CheckSpec took, asks for; they cover [0, layer_count) in order. Explicit groups stand
+// as given: without a leader all layers choose, unless group_score says LEADER, which makes the first layer lead.
+// `choosing`: whether the policy chooses by token scores; otherwise no group has a leader. Errors: INVALID_ARGUMENT
+// BAD_GROUPS, BAD_LEADER.
 absl::StatusOr<std::vector<ReuseGroup>> ResolveGroups(const CompactionSpec& spec, int32_t layer_count, bool choosing);
 
 }  // namespace chunkkv

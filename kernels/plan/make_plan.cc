@@ -2,12 +2,12 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "chunkkv/kernels/check_spec.h"
 #include "chunkkv/kernels/plan.h"
 #include "chunkkv/kernels/policy.h"
 #include "chunkkv/kernels/status.h"
 #include "kernels/plan/budget.h"
 #include "kernels/plan/check_shape.h"
-#include "kernels/plan/check_spec.h"
 #include "kernels/plan/groups.h"
 
 namespace chunkkv {
@@ -41,6 +41,9 @@ absl::Status CheckScoring(const Plan& plan) {
 absl::StatusOr<Plan> MakePlan(const CompactionSpec& spec, const CompactionShape& shape) {
   if (absl::Status status = CheckShape(shape); !status.ok()) return status;
   if (absl::Status status = CheckSpec(spec); !status.ok()) return status;
+  if (!spec.profile.empty()) {
+    return InvalidArgument("PROFILE_UNKNOWN", "profile: its groups are not known here; state them as groups");
+  }
 
   Plan plan;
   const bool choosing = ChoosesByScores(spec.policy);

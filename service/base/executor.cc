@@ -52,10 +52,10 @@ Executor::~Executor() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void Executor::Post(std::function<void()> task) {
+void Executor::Post(std::function<void()> task, TaskQueue::LineId line) {
   {
     MutexLock lock(mutex_);
-    tasks_.push_back(std::move(task));
+    tasks_.Push(line, std::move(task));
   }
   wake_.NotifyOne();
 }
@@ -63,7 +63,7 @@ void Executor::Post(std::function<void()> task) {
 void Executor::PostNext(std::function<void()> task) {
   {
     MutexLock lock(mutex_);
-    tasks_.push_front(std::move(task));
+    tasks_.PushNext(std::move(task));
   }
   wake_.NotifyOne();
 }
@@ -76,7 +76,7 @@ void Executor::RunParallel(size_t count, const std::function<void(size_t)>& body
   {
     // Before what is waiting: work that has begun ends sooner.
     MutexLock lock(mutex_);
-    for (size_t i = 0; i < helper_count; ++i) tasks_.push_front([run] { run->RunWhatIsLeft(); });
+    for (size_t i = 0; i < helper_count; ++i) tasks_.PushNext([run] { run->RunWhatIsLeft(); });
   }
   wake_.NotifyAll();
   // The caller takes part, so that all indices are run also when every thread of the executor is waiting like this one.
@@ -91,8 +91,7 @@ void Executor::Work() {
       MutexLock lock(mutex_);
       while (tasks_.empty() && !stopping_) wake_.Wait(mutex_);
       if (tasks_.empty()) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
+      task = tasks_.Pop();
     }
     task();
   }

@@ -1,14 +1,14 @@
-// A fixed set of threads that run posted tasks, in order of posting but for those that go first.
+// A fixed set of threads that run posted tasks: lines take turns, and some go first.
 #ifndef CHUNKKV_SERVICE_BASE_EXECUTOR_H_
 #define CHUNKKV_SERVICE_BASE_EXECUTOR_H_
 
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <thread>
 #include <vector>
 
 #include "service/base/mutex.h"
+#include "service/base/task_queue.h"
 
 namespace chunkkv {
 
@@ -20,7 +20,8 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  void Post(std::function<void()> task);
+  // `line`: whose task it is, such as a tenant's; see TaskQueue.
+  void Post(std::function<void()> task, TaskQueue::LineId line = 0);
   // Before what is waiting: for what others wait for, and is short.
   void PostNext(std::function<void()> task);
   // Runs body(0..count-1) on this executor and in the calling thread; returns when all are done. May be called from a
@@ -32,7 +33,7 @@ class Executor {
 
   Mutex mutex_;
   CondVar wake_;
-  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  TaskQueue tasks_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

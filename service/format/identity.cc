@@ -95,25 +95,31 @@ std::string CanonicalText(const ModelIdentity& model) {
 
 Bytes32 Fingerprint(const ModelIdentity& model) { return Sha256Of(CanonicalText(model)); }
 
+absl::Status CheckShard(const Shard& shard) {
+  if (shard.tp_size < 1 || shard.tp_rank < 0 || shard.tp_rank >= shard.tp_size) {
+    return InvalidArgument("BAD_SHARD", absl::StrCat("shard.tp_rank ", shard.tp_rank, " of tp_size ", shard.tp_size));
+  }
+  if (shard.pp_size < 1 || shard.pp_rank < 0 || shard.pp_rank >= shard.pp_size) {
+    return InvalidArgument("BAD_SHARD", absl::StrCat("shard.pp_rank ", shard.pp_rank, " of pp_size ", shard.pp_size));
+  }
+  if (shard.first_layer < 0 || shard.layer_count < 0 || shard.first_kv_head < 0 || shard.kv_head_count < 0) {
+    return InvalidArgument("BAD_SHARD", "shard: layers and KV heads cannot be negative");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Shard> ResolveShard(const Shard& shard, const ModelIdentity& model) {
   Shard resolved = shard;
   if (resolved.tp_size == 0) resolved.tp_size = 1;
   if (resolved.pp_size == 0) resolved.pp_size = 1;
   if (resolved.layer_count == 0) resolved.layer_count = model.layer_count;
   if (resolved.kv_head_count == 0) resolved.kv_head_count = model.kv_head_count;
-  if (resolved.tp_size < 1 || resolved.tp_rank < 0 || resolved.tp_rank >= resolved.tp_size) {
-    return InvalidArgument("BAD_SHARD", absl::StrCat("shard.tp_rank ", shard.tp_rank, " of tp_size ", shard.tp_size));
-  }
-  if (resolved.pp_size < 1 || resolved.pp_rank < 0 || resolved.pp_rank >= resolved.pp_size) {
-    return InvalidArgument("BAD_SHARD", absl::StrCat("shard.pp_rank ", shard.pp_rank, " of pp_size ", shard.pp_size));
-  }
-  if (resolved.first_layer < 0 || resolved.layer_count < 1 ||
-      resolved.layer_count > model.layer_count - resolved.first_layer) {
+  CHUNKKV_RETURN_IF_ERROR(CheckShard(resolved));
+  if (resolved.layer_count > model.layer_count - resolved.first_layer) {
     return InvalidArgument("BAD_SHARD", absl::StrCat("shard.layer_count ", resolved.layer_count, " from first_layer ",
                                                      resolved.first_layer, " of ", model.layer_count, " layers"));
   }
-  if (resolved.first_kv_head < 0 || resolved.kv_head_count < 1 ||
-      resolved.kv_head_count > model.kv_head_count - resolved.first_kv_head) {
+  if (resolved.kv_head_count > model.kv_head_count - resolved.first_kv_head) {
     return InvalidArgument("BAD_SHARD",
                            absl::StrCat("shard.kv_head_count ", resolved.kv_head_count, " from first_kv_head ",
                                         resolved.first_kv_head, " of ", model.kv_head_count, " KV heads"));

@@ -66,6 +66,10 @@ struct Shard {
   auto operator<=>(const Shard&) const = default;
 };
 
+// What is wrong with a shard of whatever model; sizes are not 0. Errors: INVALID_ARGUMENT, BAD_SHARD (ranks outside sizes,
+// negative numbers).
+absl::Status CheckShard(const Shard& shard);
+
 // `shard` with zeros replaced by the whole model's counts. Errors: INVALID_ARGUMENT, BAD_SHARD (ranks outside sizes,
 // layers or heads outside the model).
 absl::StatusOr<Shard> ResolveShard(const Shard& shard, const ModelIdentity& model);

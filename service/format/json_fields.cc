@@ -15,6 +15,13 @@ const json* FindField(const json& object, const char* name) {
   return found == object.end() ? nullptr : &*found;
 }
 
+std::optional<std::string> UnknownMember(const json& object, std::initializer_list<std::string_view> known) {
+  for (const auto& [name, value] : object.items()) {
+    if (std::find(known.begin(), known.end(), name) == known.end()) return name;
+  }
+  return std::nullopt;
+}
+
 bool ReadField(const json& object, const char* name, std::string* value) {
   const json* field = FindField(object, name);
   if (field == nullptr || !field->is_string()) return false;

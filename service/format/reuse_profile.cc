@@ -31,12 +31,9 @@ absl::Status Bad(std::string_view what) {
 // A member by another name would be taken for one that is absent: "leder" for a group that all choose for.
 absl::Status CheckMembers(const json& object, std::string_view where, std::initializer_list<std::string_view> known) {
   if (!object.is_object()) return Bad(absl::StrCat(std::string(where), " must be an object"));
-  for (const auto& [name, value] : object.items()) {
-    if (std::find(known.begin(), known.end(), name) == known.end()) {
-      return Bad(absl::StrCat(std::string(where), " has an unknown member ", JsonString(name.substr(0, 64))));
-    }
-  }
-  return absl::OkStatus();
+  const std::optional<std::string> unknown = UnknownMember(object, known);
+  if (!unknown.has_value()) return absl::OkStatus();
+  return Bad(absl::StrCat(std::string(where), " has an unknown member ", JsonString(unknown->substr(0, 64))));
 }
 
 absl::Status ReadName(const json& object, std::string* name) {

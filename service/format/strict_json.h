@@ -1,4 +1,4 @@
-// JSON from outside, parsed without exceptions and within limits. Inside format only.
+// JSON from outside, parsed without exceptions and within limits. Inside the service only.
 #ifndef CHUNKKV_SERVICE_FORMAT_STRICT_JSON_H_
 #define CHUNKKV_SERVICE_FORMAT_STRICT_JSON_H_
 

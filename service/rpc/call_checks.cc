@@ -6,18 +6,6 @@
 
 namespace chunkkv::rpc {
 
-absl::StatusOr<std::string> AdmitCall(const RpcContext& context, const grpc::ServerContextBase& call) {
-  int64_t metadata_bytes = 0;
-  for (const auto& [key, value] : call.client_metadata()) {
-    metadata_bytes += static_cast<int64_t>(key.size() + value.size());
-  }
-  if (metadata_bytes > kMaxMetadataBytes) {
-    return ErrorStatus(absl::StatusCode::kResourceExhausted, "METADATA_TOO_LARGE",
-                       "the call's metadata is above " + std::to_string(kMaxMetadataBytes) + " bytes");
-  }
-  return context.tenants.Resolve(call);
-}
-
 const std::vector<std::string>& Features() {
   static const auto& features = *new std::vector<std::string>{"attach",       "select_then_send",     "external",
                                                               "verbatim",     "rendezvous",           "leases",

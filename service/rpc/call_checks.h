@@ -1,9 +1,8 @@
-// Checks that every call goes through before its request is looked at, and those that many requests share.
+// Checks that many requests share.
 #ifndef CHUNKKV_SERVICE_RPC_CALL_CHECKS_H_
 #define CHUNKKV_SERVICE_RPC_CALL_CHECKS_H_
 
 #include <google/protobuf/repeated_ptr_field.h>
-#include <grpcpp/server_context.h>
 
 #include <cstdint>
 #include <string>
@@ -13,9 +12,6 @@
 #include "service/rpc/rpc_context.h"
 
 namespace chunkkv::rpc {
-
-// The caller's tenant. Errors: RESOURCE_EXHAUSTED (METADATA_TOO_LARGE), and those of the TenantResolver.
-absl::StatusOr<std::string> AdmitCall(const RpcContext& context, const grpc::ServerContextBase& call);
 
 // What required_features may name.
 const std::vector<std::string>& Features();

@@ -3,8 +3,6 @@
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
-#include "service/rpc/call_checks.h"
-#include "service/rpc/grpc_status.h"
 
 namespace chunkkv::rpc {
 
@@ -14,19 +12,21 @@ EventStream* EventStream::Start(std::shared_ptr<EventStream> stream, const grpc:
   return stream.get();
 }
 
-EventStream::EventStream(RpcContext& context, grpc::CallbackServerContext* call_context, StreamKind kind)
+EventStream::EventStream(RpcContext& context, grpc::CallbackServerContext* call_context, const char* rpc,
+                         StreamKind kind)
     : context_(context),
       call_context_(call_context),
       kind_(kind),
+      record_(context, *call_context, rpc),
       output_({.write = [this](const grpc::ByteBuffer* message) { StartWrite(message); },
-               .finish = [this](const absl::Status& status) { Finish(ToGrpcStatus(status, *call_context_)); },
+               .finish = [this](const absl::Status& status) { Finish(record_.Finish(status)); },
                .cancel = [this] { call_context_->TryCancel(); }}) {}
 
 void EventStream::Admit(const grpc::ByteBuffer* request) {
-  absl::StatusOr<std::string> tenant = AdmitCall(context_, *call_context_);
+  absl::StatusOr<std::string> tenant = record_.Admit();
   if (!tenant.ok()) return End(tenant.status());
   tenant_ = *std::move(tenant);
-  absl::StatusOr<StreamSlot> slot = context_.streams.Take(kind_);
+  absl::StatusOr<StreamSlot> slot = record_.TakeSlot(kind_);
   if (!slot.ok()) return End(slot.status());
   slot_ = *std::move(slot);
   deadline_ = context_.timers.Schedule(context_.limits.max_rpc_ms, [weak = weak_from_this()] {
@@ -35,7 +35,7 @@ void EventStream::Admit(const grpc::ByteBuffer* request) {
     }
   });
   request_buffer_ = *request;
-  context_.request_executor.Post([self = shared_from_this()] { self->BeginNow(); });
+  context_.request_executor.Post([self = shared_from_this()] { self->BeginNow(); }, TaskQueue::LineOf(tenant_));
 }
 
 void EventStream::BeginNow() {

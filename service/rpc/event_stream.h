@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "service/rpc/call_record.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/stream_output.h"
 
@@ -31,8 +32,9 @@ class EventStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() final;
 
  protected:
-  // Those that hold something (kHold) go on while the server drains.
-  EventStream(RpcContext& context, grpc::CallbackServerContext* call_context, StreamKind kind = StreamKind::kWatch);
+  // `rpc`: the method's name. Those that hold something (kHold) go on while the server drains.
+  EventStream(RpcContext& context, grpc::CallbackServerContext* call_context, const char* rpc,
+              StreamKind kind = StreamKind::kWatch);
 
   // Takes the request, once, before any SendSome. An error ends the stream.
   virtual absl::Status Begin(const grpc::ByteBuffer& request) = 0;
@@ -57,6 +59,7 @@ class EventStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   RpcContext& context_;
   grpc::CallbackServerContext* const call_context_;
   const StreamKind kind_;
+  CallRecord record_;
   StreamOutput output_;
   std::shared_ptr<EventStream> self_;  // until OnDone
   StreamSlot slot_;

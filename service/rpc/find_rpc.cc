@@ -82,7 +82,7 @@ absl::Status Find(const UnaryCall& call, KnownModels& known, const Query& wire, 
   if (wire.has_accept()) {
     CHUNKKV_ASSIGN_OR_RETURN(query.accept, AcceptFromWire(wire.accept()));
   }
-  const int64_t max_pin_ms = call.context().store_options.max_pin_ms;
+  const int64_t max_pin_ms = call.store().MaxPinMs(call.tenant());
   if (wire.hold_ms() < 0) return InvalidArgument("BAD_PIN", "hold_ms is negative");
   if (wire.hold_ms() > max_pin_ms) {
     return InvalidArgument("PIN_TOO_LONG", "hold_ms is above " + std::to_string(max_pin_ms));

@@ -6,9 +6,7 @@
 
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
-#include "service/rpc/call_checks.h"
 #include "service/rpc/channel_sender.h"
-#include "service/rpc/grpc_status.h"
 #include "service/rpc/local_get.h"
 #include "service/rpc/part_source.h"
 #include "service/rpc/region_writer.h"
@@ -34,15 +32,16 @@ GetReactor* GetReactor::Start(RpcContext& context, grpc::CallbackServerContext* 
 GetReactor::GetReactor(RpcContext& context, grpc::CallbackServerContext* call_context)
     : context_(context),
       call_context_(call_context),
+      record_(context, *call_context, "GetCache"),
       output_({.write = [this](const grpc::ByteBuffer* message) { StartWrite(message); },
-               .finish = [this](const absl::Status& status) { Finish(ToGrpcStatus(status, *call_context_)); },
+               .finish = [this](const absl::Status& status) { Finish(record_.Finish(status)); },
                .cancel = [this] { call_context_->TryCancel(); }}) {}
 
 void GetReactor::Admit(const grpc::ByteBuffer* request) {
-  absl::StatusOr<std::string> tenant = AdmitCall(context_, *call_context_);
+  absl::StatusOr<std::string> tenant = record_.Admit();
   if (!tenant.ok()) return End(tenant.status());
   tenant_ = *std::move(tenant);
-  absl::StatusOr<StreamSlot> slot = context_.streams.Take(StreamKind::kGet);
+  absl::StatusOr<StreamSlot> slot = record_.TakeSlot(StreamKind::kGet);
   if (!slot.ok()) return End(slot.status());
   slot_ = *std::move(slot);
   deadline_ = context_.timers.Schedule(context_.limits.max_rpc_ms, [weak = weak_from_this()] {
@@ -56,7 +55,8 @@ void GetReactor::Admit(const grpc::ByteBuffer* request) {
 }
 
 void GetReactor::Post(void (GetReactor::*step)()) {
-  context_.request_executor.Post([self = shared_from_this(), step] { (self.get()->*step)(); });
+  context_.request_executor.Post([self = shared_from_this(), step] { (self.get()->*step)(); },
+                                 TaskQueue::LineOf(tenant_));
 }
 
 void GetReactor::Find() {
@@ -230,12 +230,17 @@ void GetReactor::OnCancel() {
 }
 
 void GetReactor::End(const absl::Status& status) {
+  int64_t sent_bytes = 0;
+  if (status.ok()) {  // in the thread that works with the source
+    MutexLock lock(mutex_);
+    if (source_ != nullptr) sent_bytes = source_->sent_bytes();
+    record_.SetBytes(sent_bytes);
+  }
   if (!output_.End(status)) return;
   std::optional<EntryStore::WaitId> wait;
   std::optional<Timers::Id> wait_timer;
   EntryPtr entry;
   bool producing;
-  int64_t sent_bytes = 0;
   {
     MutexLock lock(mutex_);
     wait_over_ = true;
@@ -243,7 +248,6 @@ void GetReactor::End(const absl::Status& status) {
     wait_timer.swap(wait_timer_);
     entry = entry_;
     producing = producing_;
-    if (source_ != nullptr && status.ok()) sent_bytes = source_->sent_bytes();
     if (source_ != nullptr && !status.ok()) source_->Cancel();
   }
   if (status.ok() || !producing) Drop();
@@ -253,6 +257,7 @@ void GetReactor::End(const absl::Status& status) {
   if (status.ok()) {
     const auto seconds = 1e-3 * static_cast<double>(context_.timers.NowMs() - begun_ms_);
     context_.load_rate.Record(sent_bytes, seconds);
+    context_.metrics.CountSent(request_.target.Carrier(), sent_bytes);
   }
   if (status.ok()) return;
   // A client that does not take the message being written is cut off.

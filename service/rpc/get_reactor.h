@@ -11,6 +11,7 @@
 #include <string>
 
 #include "chunkkv/v1/get.pb.h"
+#include "service/rpc/call_record.h"
 #include "service/rpc/channel_access.h"
 #include "service/rpc/get_request.h"
 #include "service/rpc/idle_timer.h"
@@ -52,6 +53,7 @@ class GetReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   RpcContext& context_;
   grpc::CallbackServerContext* const call_context_;
+  CallRecord record_;
   StreamOutput output_;
   std::shared_ptr<GetReactor> self_;  // until OnDone
   StreamSlot slot_;

@@ -32,6 +32,12 @@ struct GetTarget {
   std::optional<TargetSlice> whole;  // its tensor is not looked at
   std::optional<Bytes16> channel_id;
   bool IsInRegions() const { return whole.has_value() || !slices.empty(); }
+  // What brings the tensors: "inline", "region", "mapping" or "channel".
+  const char* Carrier() const {
+    if (map) return "mapping";
+    if (channel_id.has_value()) return "channel";
+    return IsInRegions() ? "region" : "inline";
+  }
 };
 
 struct GetRequest {

@@ -9,7 +9,8 @@ namespace {
 
 // When a refusal for lack of room is worth another try; 0: the same request will not succeed later.
 int RetryAfterMs(const absl::Status& status, std::string_view reason) {
-  if (reason == "BUDGET" || reason == "TOO_MANY_STREAMS") return 100;
+  if (reason == "QUOTA_STREAMS" || reason == "QUOTA_IN_FLIGHT") return 100;
+  if (reason == "BUDGET" || reason == "TOO_MANY_STREAMS" || reason == "RATE_LIMITED") return 100;
   if (status.code() == absl::StatusCode::kUnavailable) return 1000;
   return 0;
 }

@@ -14,7 +14,7 @@ namespace chunkkv::rpc {
 class HoldStream final : public EventStream {
  public:
   HoldStream(RpcContext& context, grpc::CallbackServerContext* call_context)
-      : EventStream(context, call_context, StreamKind::kHold) {}
+      : EventStream(context, call_context, "HoldChannels", StreamKind::kHold) {}
   ~HoldStream() override;
 
  private:

@@ -55,53 +55,53 @@ class ServiceImpl final : public Streams<Catalog<Transport<KvCacheService::Servi
   }
 
   Unary* FindLongestPrefix(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::FindLongestPrefix);
+    return RunUnary(context_, call, "FindLongestPrefix", request, response, rpc::FindLongestPrefix);
   }
   Unary* DescribeCaches(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::DescribeCaches);
+    return RunUnary(context_, call, "DescribeCaches", request, response, rpc::DescribeCaches);
   }
   Unary* ListCaches(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::ListCaches);
+    return RunUnary(context_, call, "ListCaches", request, response, rpc::ListCaches);
   }
   Unary* PinCaches(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::PinCaches);
+    return RunUnary(context_, call, "PinCaches", request, response, rpc::PinCaches);
   }
   Unary* UnpinCaches(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::UnpinCaches);
+    return RunUnary(context_, call, "UnpinCaches", request, response, rpc::UnpinCaches);
   }
   Unary* DeleteCaches(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::DeleteCaches);
+    return RunUnary(context_, call, "DeleteCaches", request, response, rpc::DeleteCaches);
   }
   Unary* TrimCaches(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::TrimCaches);
+    return RunUnary(context_, call, "TrimCaches", request, response, rpc::TrimCaches);
   }
   Unary* GetCapabilities(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::GetCapabilities);
+    return RunUnary(context_, call, "GetCapabilities", request, response, rpc::GetCapabilities);
   }
   Unary* GetStats(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::GetStats);
+    return RunUnary(context_, call, "GetStats", request, response, rpc::GetStats);
   }
 
   Unary* RegisterRegion(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::RegisterRegion);
+    return RunUnary(context_, call, "RegisterRegion", request, response, rpc::RegisterRegion);
   }
   Unary* UnregisterRegion(Context* call, const Bytes* request, Bytes* response) override {
-    return RunDeferred(context_, call, request, response, rpc::UnregisterRegion);
+    return RunDeferred(context_, call, "UnregisterRegion", request, response, rpc::UnregisterRegion);
   }
   Unary* ListRegions(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::ListRegions);
+    return RunUnary(context_, call, "ListRegions", request, response, rpc::ListRegions);
   }
   Unary* QuiesceTransfer(Context* call, const Bytes* request, Bytes* response) override {
-    return RunDeferred(context_, call, request, response, rpc::QuiesceTransfer);
+    return RunDeferred(context_, call, "QuiesceTransfer", request, response, rpc::QuiesceTransfer);
   }
   grpc::ServerWriteReactor<Bytes>* HoldChannels(Context* call, const Bytes* request) override {
     return EventStream::Start(std::make_shared<HoldStream>(context_, call), request);
   }
   Unary* OpenChannel(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::OpenChannel);
+    return RunUnary(context_, call, "OpenChannel", request, response, rpc::OpenChannel);
   }
   Unary* CloseChannel(Context* call, const Bytes* request, Bytes* response) override {
-    return RunUnary(context_, call, request, response, rpc::CloseChannel);
+    return RunUnary(context_, call, "CloseChannel", request, response, rpc::CloseChannel);
   }
 
  private:

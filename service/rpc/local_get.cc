@@ -46,7 +46,8 @@ absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const std::string& t
   CHUNKKV_ASSIGN_OR_RETURN(const GetRequest request, GetRequestFromWire(wire, tenant, context.limits, context.store));
   // A miss is counted when the client asks again.
   CHUNKKV_ASSIGN_OR_RETURN(const EntryPtr entry,
-                           context.store.Get(request.prompt, request.accept, request.if_entry_id));
+                           context.store.GetInHost(request.prompt, request.accept, request.if_entry_id));
+  if (entry == nullptr) return use_grpc;
   CHUNKKV_ASSIGN_OR_RETURN(const ServedRange range, RangeOf(request, entry->header()));
   v1::GetHeader header;
   ToWire(*entry, range, &header);

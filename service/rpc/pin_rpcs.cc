@@ -37,7 +37,7 @@ absl::Status PinEach(const UnaryCall& call, const v1::PinCachesRequest& request,
 
 absl::Status PinCaches(UnaryCall& call, const v1::PinCachesRequest& request, v1::PinCachesResponse* response) {
   CHUNKKV_RETURN_IF_ERROR(CheckBatch(call.context(), request.entries_size()));
-  const int64_t max_pin_ms = call.context().store_options.max_pin_ms;
+  const int64_t max_pin_ms = call.store().MaxPinMs(call.tenant());
   if (request.duration_ms() <= 0) return InvalidArgument("BAD_PIN", "duration_ms is not above 0");
   if (request.duration_ms() > max_pin_ms) {
     return InvalidArgument("PIN_TOO_LONG", "duration_ms is above " + std::to_string(max_pin_ms));

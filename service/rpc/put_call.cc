@@ -24,6 +24,26 @@ void SetPart(const PartHeader& part, Message* message) {
   message->set_name(part.name);
 }
 
+// Rows that are kept, of all rows of all attention layers; empty where nothing was left out by a choice.
+std::optional<double> KeptShare(const EntryHeader& header) {
+  if (header.outcome.policy_applied == Policy::kFull || header.token_count == 0) return std::nullopt;
+  double kept_rows = 0;
+  double layer_count = 0;
+  for (size_t group = 0; group < header.groups.size(); ++group) {
+    const auto layers = static_cast<double>(header.groups[group].layer_count);
+    kept_rows += layers * static_cast<double>(header.row_counts[group]);
+    layer_count += layers;
+  }
+  if (layer_count == 0) return std::nullopt;
+  return kept_rows / (layer_count * static_cast<double>(header.token_count));
+}
+
+std::optional<double> LeastMass(const EntryHeader& header) {
+  const std::vector<LayerMass>& masses = header.outcome.retained_mass;
+  if (masses.empty()) return std::nullopt;
+  return std::ranges::min_element(masses, {}, &LayerMass::mass)->mass;
+}
+
 }  // namespace
 
 PutCall::PutCall(RpcContext& context, std::string tenant, TransferPtr transfer, std::shared_ptr<PutStream> first)
@@ -178,9 +198,13 @@ void PutCall::OnEnd(const absl::Status& status, const PutSummary& summary) {
   group_->CancelAll();
   context_.sessions.Remove(id_);
   if (status.ok()) {
+    const EntryHeader& header = summary.entry->header();
+    context_.metrics.CountPut(1e-6 * static_cast<double>(summary.compaction_time_us), KeptShare(header),
+                              LeastMass(header));
     v1::PutCacheResponse response;
     ToWire(summary, response.mutable_committed());
     for (const auto& stream : told) stream->Send(response);
+    streams.back()->Received(summary.received_bytes);
   }
   for (const auto& stream : streams) stream->End(status);
 }

@@ -22,6 +22,8 @@ class PutStream {
  public:
   virtual ~PutStream() = default;
   virtual void Send(const v1::PutCacheResponse& response) = 0;
+  // What the session took, for the stream's record; before its end.
+  virtual void Received(int64_t bytes) = 0;
   // After what has been sent, where OK. Only the first call counts.
   virtual void End(const absl::Status& status) = 0;
 };

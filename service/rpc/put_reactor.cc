@@ -6,7 +6,6 @@
 #include "service/base/status_macros.h"
 #include "service/rpc/call_checks.h"
 #include "service/rpc/channel_receiver.h"
-#include "service/rpc/grpc_status.h"
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_channel.h"
 #include "service/rpc/wire_part.h"
@@ -30,15 +29,16 @@ PutReactor* PutReactor::Start(RpcContext& context, grpc::CallbackServerContext* 
 PutReactor::PutReactor(RpcContext& context, grpc::CallbackServerContext* call_context)
     : context_(context),
       call_context_(call_context),
+      record_(context, *call_context, "PutCache"),
       output_({.write = [this](const grpc::ByteBuffer* message) { StartWrite(message); },
-               .finish = [this](const absl::Status& status) { Finish(ToGrpcStatus(status, *call_context_)); },
+               .finish = [this](const absl::Status& status) { Finish(record_.Finish(status)); },
                .cancel = [this] { call_context_->TryCancel(); }}) {}
 
 void PutReactor::Admit() {
-  absl::StatusOr<std::string> tenant = AdmitCall(context_, *call_context_);
+  absl::StatusOr<std::string> tenant = record_.Admit();
   if (!tenant.ok()) return End(tenant.status());
   tenant_ = *std::move(tenant);
-  absl::StatusOr<StreamSlot> slot = context_.streams.Take(StreamKind::kPut);
+  absl::StatusOr<StreamSlot> slot = record_.TakeSlot(StreamKind::kPut);
   if (!slot.ok()) return End(slot.status());
   slot_ = *std::move(slot);
   idle_ = IdleTimer::Start(context_.timers, context_.limits.idle_timeout_ms, [weak = weak_from_this()] {
@@ -78,7 +78,7 @@ void PutReactor::Take() {
         // Digests of a long prompt take a while.
         idle_->Pause();
         return context_.request_executor.Post(
-            [self = shared_from_this()] { self->Begin(self->message_.other.begin()); });
+            [self = shared_from_this()] { self->Begin(self->message_.other.begin()); }, TaskQueue::LineOf(tenant_));
       case v1::PutCacheRequest::kAttach:
         return Attach(message_.other.attach());
       default:
@@ -117,7 +117,7 @@ void PutReactor::TakePart() {
   // belongs to `resume`, perhaps already in another thread.
   const auto resume = [self = shared_from_this(), call] {
     call->idle().Touch();
-    self->context_.request_executor.Post([self] { self->TakePart(); });
+    self->context_.request_executor.Post([self] { self->TakePart(); }, TaskQueue::LineOf(self->tenant_));
   };
   const bool is_on_channel = message_.part->part.payload().has_nccl();
   if (header->in_region || is_on_channel) {

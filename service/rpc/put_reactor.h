@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "service/rpc/call_record.h"
 #include "service/rpc/part_message.h"
 #include "service/rpc/put_call.h"
 #include "service/rpc/rpc_context.h"
@@ -33,6 +34,7 @@ class PutReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void OnDone() override;
 
   void Send(const v1::PutCacheResponse& response) override { output_.Send(ToByteBuffer(response)); }
+  void Received(int64_t bytes) override { record_.SetBytes(bytes); }
   void End(const absl::Status& status) override;
 
  private:
@@ -60,6 +62,7 @@ class PutReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
 
   RpcContext& context_;
   grpc::CallbackServerContext* const call_context_;
+  CallRecord record_;
   StreamOutput output_;
   std::shared_ptr<PutReactor> self_;  // until OnDone
   StreamSlot slot_;

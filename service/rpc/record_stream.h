@@ -14,7 +14,8 @@ namespace chunkkv::rpc {
 // Sends the token scores of puts as they are committed, and ends after as many as were asked for.
 class RecordStream final : public EventStream {
  public:
-  RecordStream(RpcContext& context, grpc::CallbackServerContext* call_context) : EventStream(context, call_context) {}
+  RecordStream(RpcContext& context, grpc::CallbackServerContext* call_context)
+      : EventStream(context, call_context, "RecordScores") {}
 
  private:
   absl::Status Begin(const grpc::ByteBuffer& request) override;

@@ -8,6 +8,8 @@
 #include "chunkkv/kernels/compactor.h"
 #include "service/base/clock.h"
 #include "service/base/executor.h"
+#include "service/operation/metrics.h"
+#include "service/operation/span_exporter.h"
 #include "service/rpc/load_rate.h"
 #include "service/rpc/rpc_limits.h"
 #include "service/rpc/session_table.h"
@@ -43,6 +45,8 @@ struct RpcContext {
   LocalTransfers& local;
   ChannelHost& channels;
   const TenantResolver& tenants;
+  Metrics& metrics;
+  SpanExporter* const spans;  // null: none are wanted
   const int64_t started_monotonic_ms;
 };
 

@@ -25,6 +25,7 @@ struct RpcLimits {
   int64_t max_rpc_ms = 3'600'000;    // every RPC ends by then
   int64_t idle_timeout_ms = 30'000;  // of a put that waits for its client
   int32_t max_streams = 1024;        // puts, gets and watchers together
+  int32_t max_connections = 1024;    // open ones, whatever has come over them
   // How long a commit waits for its stream's half-close, so that a message behind it is still refused.
   int64_t commit_grace_ms = 50;
 };

@@ -1,5 +1,7 @@
 #include "service/rpc/stream_slots.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
@@ -11,22 +13,31 @@ StreamSlot& StreamSlot::operator=(StreamSlot&& other) noexcept {
   Release();
   slots_ = std::exchange(other.slots_, nullptr);
   kind_ = other.kind_;
+  tenant_ = std::move(other.tenant_);
   return *this;
 }
 
 void StreamSlot::Release() {
-  if (slots_ != nullptr) std::exchange(slots_, nullptr)->Release(kind_);
+  if (slots_ != nullptr) std::exchange(slots_, nullptr)->Release(kind_, tenant_);
 }
 
-absl::StatusOr<StreamSlot> StreamSlots::Take(StreamKind kind) {
+absl::StatusOr<StreamSlot> StreamSlots::Take(StreamKind kind, const std::string& tenant, std::optional<int64_t> quota) {
+  const auto refusal = [](std::string_view reason, std::string_view owner, int64_t limit) {
+    return ErrorStatus(absl::StatusCode::kResourceExhausted, reason,
+                       std::string(owner) + " has " + std::to_string(limit) + " streams open, its limit");
+  };
   MutexLock lock(mutex_);
   if (draining_ && kind != StreamKind::kPut) return Draining();
-  if (Total() >= max_streams_) {
-    return ErrorStatus(absl::StatusCode::kResourceExhausted, "TOO_MANY_STREAMS",
-                       "the server has " + std::to_string(max_streams_) + " streams open, its limit");
-  }
+  if (Total() >= max_streams_) return refusal("TOO_MANY_STREAMS", "the server", max_streams_);
+  const auto found = of_tenants_.find(tenant);
+  const int64_t own = found == of_tenants_.end() ? 0 : found->second;
+  if (quota.has_value() && own >= *quota) return refusal("QUOTA_STREAMS", "the tenant", *quota);
+  const auto with_a_newcomer = static_cast<int64_t>(of_tenants_.size()) + (own == 0 ? 2 : 1);
+  const int64_t part = std::max<int64_t>(1, max_streams_ / with_a_newcomer);
+  if (is_shared_ && Total() >= max_streams_ / 2 && own >= part) return refusal("TOO_MANY_STREAMS", "the tenant", part);
   ++counts_[static_cast<int>(kind)];
-  return StreamSlot(this, kind);
+  ++of_tenants_[tenant];
+  return StreamSlot(this, kind, tenant);
 }
 
 int64_t StreamSlots::Count(StreamKind kind) const {
@@ -86,9 +97,11 @@ void StreamSlots::WaitUntilNone() {
   while (Total() > 0) fewer_.Wait(mutex_);
 }
 
-void StreamSlots::Release(StreamKind kind) {
+void StreamSlots::Release(StreamKind kind, const std::string& tenant) {
   MutexLock lock(mutex_);
   --counts_[static_cast<int>(kind)];
+  const auto of_tenant = of_tenants_.find(tenant);
+  if (--of_tenant->second == 0) of_tenants_.erase(of_tenant);
   if (Working() == 0) fewer_.NotifyAll();
 }
 

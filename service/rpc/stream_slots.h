@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "service/base/mutex.h"
@@ -28,19 +31,25 @@ class StreamSlot {
 
  private:
   friend class StreamSlots;
-  StreamSlot(StreamSlots* slots, StreamKind kind) : slots_(slots), kind_(kind) {}
+  StreamSlot(StreamSlots* slots, StreamKind kind, std::string tenant)
+      : slots_(slots), kind_(kind), tenant_(std::move(tenant)) {}
   StreamSlots* slots_ = nullptr;
   StreamKind kind_ = StreamKind::kPut;
+  std::string tenant_;
 };
 
 // Thread-safe. Must outlive its slots.
 class StreamSlots {
  public:
-  explicit StreamSlots(int32_t max_streams) : max_streams_(max_streams) {}
+  // `is_shared`: between tenants, of whom none may keep the others out. Once half of the slots are taken, a tenant with
+  // more than its part, were one more tenant to come, gets no other.
+  explicit StreamSlots(int32_t max_streams, bool is_shared = false)
+      : max_streams_(max_streams), is_shared_(is_shared) {}
 
   // A put's stream is taken also while draining: it may attach to a session in progress, and no session begins then.
-  // Errors: UNAVAILABLE (DRAINING), RESOURCE_EXHAUSTED (TOO_MANY_STREAMS).
-  absl::StatusOr<StreamSlot> Take(StreamKind kind);
+  // Errors: UNAVAILABLE (DRAINING), RESOURCE_EXHAUSTED (TOO_MANY_STREAMS; QUOTA_STREAMS: the tenant has `quota` of
+  // them).
+  absl::StatusOr<StreamSlot> Take(StreamKind kind, const std::string& tenant, std::optional<int64_t> quota);
   int64_t Count(StreamKind kind) const;
 
   // From now on nothing is taken; `stop` of every open watcher is called (puts and gets end by themselves).
@@ -59,16 +68,18 @@ class StreamSlots {
 
  private:
   friend class StreamSlot;
-  void Release(StreamKind kind);
+  void Release(StreamKind kind, const std::string& tenant);
   int64_t Working() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return counts_[0] + counts_[1] + counts_[2]; }
   int64_t Total() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return Working() + counts_[static_cast<int>(StreamKind::kHold)];
   }
 
   const int32_t max_streams_;
+  const bool is_shared_;
   mutable Mutex mutex_;
   CondVar fewer_;
   int64_t counts_[4] ABSL_GUARDED_BY(mutex_) = {0, 0, 0, 0};
+  std::map<std::string, int64_t> of_tenants_ ABSL_GUARDED_BY(mutex_);  // those that have any
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   StopId last_stop_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<StopId, std::function<void()>> stops_ ABSL_GUARDED_BY(mutex_);

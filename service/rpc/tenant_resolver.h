@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "service/base/tenant_quota.h"
 
 namespace chunkkv::rpc {
 
@@ -15,12 +16,15 @@ class TenantResolver {
  public:
   virtual ~TenantResolver() = default;
   virtual absl::StatusOr<std::string> Resolve(const grpc::ServerContextBase& context) const = 0;
+  // How much a tenant that Resolve has named may have. From any thread.
+  virtual TenantQuota QuotaOf(const std::string& tenant) const = 0;
 };
 
 // A server without credentials has one tenant.
 class SingleTenant : public TenantResolver {
  public:
   absl::StatusOr<std::string> Resolve(const grpc::ServerContextBase&) const override { return std::string("default"); }
+  TenantQuota QuotaOf(const std::string&) const override { return {}; }
 };
 
 }  // namespace chunkkv::rpc

@@ -7,37 +7,41 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
-#include "service/rpc/call_checks.h"
+#include "service/rpc/call_record.h"
 #include "service/rpc/decode_request.h"
-#include "service/rpc/grpc_status.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/stream_output.h"
 #include "service/rpc/unary_call.h"
 
 namespace chunkkv::rpc {
 
-// Calls work(unary, request, finish) on the executor; `finish(status)` ends the call, once, from any thread.
+// `rpc`: the method's name. Calls work(unary, request, finish) on the executor; `finish(status)` ends the call, once,
+// from any thread.
 template <typename Request, typename Work>
-grpc::ServerUnaryReactor* RunPosted(RpcContext& context, grpc::CallbackServerContext* call,
+grpc::ServerUnaryReactor* RunPosted(RpcContext& context, grpc::CallbackServerContext* call, const char* rpc,
                                     const grpc::ByteBuffer* request_bytes, Work work) {
   grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
-  const auto finish = [call, reactor](const absl::Status& status) { reactor->Finish(ToGrpcStatus(status, *call)); };
-  const absl::StatusOr<std::string> tenant = AdmitCall(context, *call);
+  const auto record = std::make_shared<CallRecord>(context, *call, rpc);
+  const auto finish = [record, reactor](const absl::Status& status) { reactor->Finish(record->Finish(status)); };
+  const absl::StatusOr<std::string> tenant = record->Admit();
   if (!tenant.ok()) {
     finish(tenant.status());
     return reactor;
   }
   UnaryCall unary(context, *tenant, [call] { return call->IsCancelled(); });
-  context.request_executor.Post([request_bytes, work, unary, finish]() mutable {
-    Request request;
-    absl::Status status = unary.CheckActive();  // it may have waited for long
-    if (status.ok()) status = DecodeRequest(*request_bytes, &request);
-    if (!status.ok()) return finish(status);
-    work(unary, request, finish);
-  });
+  context.request_executor.Post(
+      [request_bytes, work, unary, finish]() mutable {
+        Request request;
+        absl::Status status = unary.CheckActive();  // it may have waited for long
+        if (status.ok()) status = DecodeRequest(*request_bytes, &request);
+        if (!status.ok()) return finish(status);
+        work(unary, request, finish);
+      },
+      TaskQueue::LineOf(*tenant));
   return reactor;
 }
 
@@ -46,10 +50,10 @@ template <typename Request, typename Response>
 using UnaryHandler = absl::Status (*)(UnaryCall& call, const Request& request, Response* response);
 
 template <typename Request, typename Response>
-grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerContext* call,
+grpc::ServerUnaryReactor* RunUnary(RpcContext& context, grpc::CallbackServerContext* call, const char* rpc,
                                    const grpc::ByteBuffer* request_bytes, grpc::ByteBuffer* response_bytes,
                                    UnaryHandler<Request, Response> handler) {
-  return RunPosted<Request>(context, call, request_bytes,
+  return RunPosted<Request>(context, call, rpc, request_bytes,
                             [response_bytes, handler](UnaryCall& unary, const Request& request, const auto& finish) {
                               Response response;
                               const absl::Status status = handler(unary, request, &response);
@@ -65,10 +69,10 @@ using DeferredHandler = void (*)(UnaryCall& call, const Request& request,
                                  std::function<void(const absl::Status&)> done);
 
 template <typename Request>
-grpc::ServerUnaryReactor* RunDeferred(RpcContext& context, grpc::CallbackServerContext* call,
+grpc::ServerUnaryReactor* RunDeferred(RpcContext& context, grpc::CallbackServerContext* call, const char* rpc,
                                       const grpc::ByteBuffer* request_bytes, grpc::ByteBuffer* response_bytes,
                                       DeferredHandler<Request> handler) {
-  return RunPosted<Request>(context, call, request_bytes,
+  return RunPosted<Request>(context, call, rpc, request_bytes,
                             [response_bytes, handler](UnaryCall& unary, const Request& request, const auto& finish) {
                               handler(unary, request, [response_bytes, finish](const absl::Status& status) {
                                 const grpc::Slice empty;

@@ -14,7 +14,8 @@ namespace chunkkv::rpc {
 // falls behind by more than the log keeps is ended.
 class WatchStream final : public EventStream {
  public:
-  WatchStream(RpcContext& context, grpc::CallbackServerContext* call_context) : EventStream(context, call_context) {}
+  WatchStream(RpcContext& context, grpc::CallbackServerContext* call_context)
+      : EventStream(context, call_context, "WatchCaches") {}
   ~WatchStream() override;
 
  private:

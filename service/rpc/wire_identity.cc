@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "chunkkv/kernels/check_spec.h"
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
 #include "service/rpc/wire_bytes.h"
@@ -174,6 +175,7 @@ absl::StatusOr<ModelRef> ModelRefFromWire(const v1::RecordScoresRequest& wire) {
 absl::StatusOr<Shard> ResolveWireShard(const v1::Shard* wire, const ModelRef& ref, KnownModels& known) {
   const Shard shard = wire == nullptr ? Shard() : ShardFromWire(*wire);
   if (ref.model) return ResolveShard(shard, *ref.model);
+  CHUNKKV_RETURN_IF_ERROR(CheckShard(shard));
   if (shard.layer_count != 0 && shard.kv_head_count != 0) return shard;
   const ModelIdentity* const model = known.Find(ref.fingerprint);
   if (model == nullptr) return shard;
@@ -193,6 +195,7 @@ absl::StatusOr<AcceptRule> AcceptFromWire(const v1::Accept& wire) {
     }
     case v1::Accept::kSpec: {
       CHUNKKV_ASSIGN_OR_RETURN(const CompactionSpec spec, SpecFromWire(wire.spec()));
+      CHUNKKV_RETURN_IF_ERROR(CheckSpec(spec));
       accept.kind = AcceptRule::Kind::kVariant;
       accept.variant = VariantOf(spec);
       return accept;

@@ -54,6 +54,9 @@ absl::StatusOr<PartHeader> PartHeaderFromWire(const PartMessage& message) {
   header.layer = message.part.layer();
   CHUNKKV_ASSIGN_OR_RETURN(header.tensor, TensorFromWire(message.part.tensor()));
   header.name = message.part.name();
+  if (header.tensor != PartTensor::kNamed && !header.name.empty()) {
+    return InvalidArgument("BAD_TENSOR", "part.name: only NAMED tensors have one");
+  }
   CHUNKKV_ASSIGN_OR_RETURN(header.range, RangeFromWire(message.part.range()));
   header.begin = message.part.begin();
   header.end = message.part.end();

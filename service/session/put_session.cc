@@ -1,5 +1,6 @@
 #include "service/session/put_session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "service/base/status_macros.h"
@@ -16,18 +17,22 @@ std::shared_ptr<SessionCore> Core(const std::shared_ptr<SessionCore>& core) { re
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<PutSession>> PutSession::Create(PutRequest request, const SessionLimits& limits,
+absl::StatusOr<std::shared_ptr<PutSession>> PutSession::Create(PutRequest request,
+                                                               const SessionLimits& server_limits,
                                                                EntryStore& store, const Compactor& compactor,
                                                                Executor& executor, const Clock& clock,
                                                                Listener* listener, ScoreRecorder* recorder) {
+  SessionLimits limits = server_limits;
+  limits.max_pin_ms = std::min(limits.max_pin_ms, store.MaxPinMs(request.tenant));
   CHUNKKV_ASSIGN_OR_RETURN(PutPlan put, MakePutPlan(request, limits));
   CHUNKKV_ASSIGN_OR_RETURN(StagingPlan staging, MakeStagingPlan(request, put, limits, compactor));
-  CHUNKKV_RETURN_IF_ERROR(store.CheckEntrySize(staging.largest_entry_bytes));
+  CHUNKKV_RETURN_IF_ERROR(store.CheckEntrySize(request.tenant, staging.largest_entry_bytes));
+  CHUNKKV_ASSIGN_OR_RETURN(InFlightShare in_flight, store.HoldInFlight(request.tenant, staging.ReservedBytes()));
   CHUNKKV_ASSIGN_OR_RETURN(BudgetShare share, store.Reserve(staging.ReservedBytes()));
   std::unique_ptr<PutScores> recorded = recorder == nullptr ? nullptr : recorder->BeginPut(request, put, store);
   auto core =
       std::make_shared<SessionCore>(std::move(request), limits, std::move(put), std::move(staging), std::move(share),
-                                    store, compactor, executor, clock, listener, std::move(recorded));
+                                    std::move(in_flight), store, compactor, executor, clock, listener, std::move(recorded));
   CHUNKKV_RETURN_IF_ERROR(core->Begin());
   return std::shared_ptr<PutSession>(new PutSession(std::move(core)));
 }

@@ -22,8 +22,8 @@ EntryIdentity IdentityOf(const PutRequest& request) {
 }  // namespace
 
 SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPlan put, StagingPlan staging,
-                         BudgetShare share, EntryStore& store, const Compactor& compactor, Executor& executor,
-                         const Clock& clock, PutSession::Listener* listener, std::unique_ptr<PutScores> recorded)
+                         BudgetShare share, InFlightShare in_flight, EntryStore& store, const Compactor& compactor,
+                         Executor& executor, const Clock& clock, PutSession::Listener* listener, std::unique_ptr<PutScores> recorded)
     : request_(std::move(request)),
       limits_(limits),
       put_(std::move(put)),
@@ -33,8 +33,8 @@ SessionCore::SessionCore(PutRequest request, const SessionLimits& limits, PutPla
       clock_(clock),
       listener_(listener),
       identity_(IdentityOf(request_)),
-      memory_(std::move(share), /*recycles=*/request_.order == PartOrder::kLayerMajor),
-      strand_(std::make_shared<Strand>(executor)),
+      memory_(std::move(share), std::move(in_flight), /*recycles=*/request_.order == PartOrder::kLayerMajor),
+      strand_(std::make_shared<Strand>(executor, TaskQueue::LineOf(request_.tenant))),
       arrivals_(request_, put_, limits_),
       stages_(put_.layers.size()),
       scores_(put_.plan.layers.size()),

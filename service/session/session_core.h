@@ -34,8 +34,8 @@ namespace chunkkv {
 class SessionCore : public std::enable_shared_from_this<SessionCore> {
  public:
   SessionCore(PutRequest request, const SessionLimits& limits, PutPlan put, StagingPlan staging, BudgetShare share,
-              EntryStore& store, const Compactor& compactor, Executor& executor, const Clock& clock,
-              PutSession::Listener* listener, std::unique_ptr<PutScores> recorded);
+              InFlightShare in_flight, EntryStore& store, const Compactor& compactor, Executor& executor,
+              const Clock& clock, PutSession::Listener* listener, std::unique_ptr<PutScores> recorded);
   ~SessionCore();
 
   // Takes the body's memory, announces the put and settles what is known before any part. Once, before anything else.

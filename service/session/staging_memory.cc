@@ -45,6 +45,7 @@ std::vector<BufferPtr> StagingMemory::Close() {
   MutexLock lock(mutex_);
   closed_ = true;
   std::swap(share, share_);
+  in_flight_.reset();
   return std::exchange(free_, {});
 }
 

@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "service/base/mutex.h"
 #include "service/memory/buffer.h"
+#include "service/store/entry_store.h"
 
 namespace chunkkv {
 
@@ -20,8 +23,10 @@ using BufferPtr = std::shared_ptr<Buffer>;
 // without new page faults. Thread-safe.
 class StagingMemory {
  public:
-  // `recycles`: whether buffers of one size are needed again and again.
-  StagingMemory(BudgetShare share, bool recycles) : recycles_(recycles), share_(std::move(share)) {}
+  // `in_flight`: what the tenant's quota counts, until Close. `recycles`: whether buffers of one size are needed again
+  // and again.
+  StagingMemory(BudgetShare share, InFlightShare in_flight, bool recycles)
+      : recycles_(recycles), share_(std::move(share)), in_flight_(std::in_place, std::move(in_flight)) {}
 
   // Bytes are zero or left over. The caller keeps to its staging plan: what is recycled serves its own size only, so
   // those sizes must be few. Errors: CANCELLED after Close, RESOURCE_EXHAUSTED (OUT_OF_MEMORY), INTERNAL (STAGING: more
@@ -40,6 +45,7 @@ class StagingMemory {
   const bool recycles_;
   Mutex mutex_;
   BudgetShare share_ ABSL_GUARDED_BY(mutex_);
+  std::optional<InFlightShare> in_flight_ ABSL_GUARDED_BY(mutex_);
   std::vector<BufferPtr> free_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };

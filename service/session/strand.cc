@@ -10,12 +10,16 @@ void Strand::Post(std::function<void()> task) {
     tasks_.push_back(std::move(task));
     if (std::exchange(running_, true)) return;
   }
-  executor_.Post([self = shared_from_this()] { self->RunOne(); });
+  Wait();
 }
 
 bool Strand::IsIdle() const {
   MutexLock lock(mutex_);
   return !running_;
+}
+
+void Strand::Wait() {
+  executor_.Post([self = shared_from_this()] { self->RunOne(); }, line_);
 }
 
 void Strand::RunOne() {
@@ -34,7 +38,7 @@ void Strand::RunOne() {
       return;
     }
   }
-  executor_.Post([self = shared_from_this()] { self->RunOne(); });
+  Wait();
 }
 
 }  // namespace chunkkv

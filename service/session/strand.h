@@ -15,17 +15,20 @@ namespace chunkkv {
 // task has run.
 class Strand : public std::enable_shared_from_this<Strand> {
  public:
-  explicit Strand(Executor& executor) : executor_(executor) {}
+  // `line`: of the executor, that its tasks wait in.
+  explicit Strand(Executor& executor, TaskQueue::LineId line = 0) : executor_(executor), line_(line) {}
 
   void Post(std::function<void()> task);
   // Whether nothing is running or waiting to.
   bool IsIdle() const;
 
  private:
+  void Wait();
   // Runs one task, then gives other sessions their turn.
   void RunOne();
 
   Executor& executor_;
+  const TaskQueue::LineId line_;
   mutable Mutex mutex_;
   std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
   bool running_ ABSL_GUARDED_BY(mutex_) = false;

@@ -27,18 +27,20 @@ using DeviceBlockPtr = std::shared_ptr<const DeviceBlock>;
 // Not thread-safe: the store locks.
 class DeviceTier : private ResidentTable<DeviceBlock> {
  public:
-  DeviceTier() : ResidentTable(MakeLruPolicy()) {}
+  DeviceTier() : ResidentTable(MakeFairLruPolicy()) {}
   using ResidentTable::charged_bytes;
+  using ResidentTable::charged_bytes_of;
   using ResidentTable::Find;
   using ResidentTable::Has;
   using ResidentTable::Ids;
   using ResidentTable::SetPinned;
   using ResidentTable::Touch;
   using ResidentTable::VisitVictims;
+  using ResidentTable::VisitVictimsOf;
 
-  void Add(const StoredEntry& stored, DeviceBlockPtr block) {
+  void Add(const StoredEntry& stored, DeviceBlockPtr block, OwnerId owner) {
     const int64_t charged_bytes = DevicePool::ChargedBytes(block->size_bytes());
-    Insert(stored.id(), std::move(block), charged_bytes);
+    Insert(stored.id(), std::move(block), charged_bytes, owner);
     header_charge_bytes_ += stored.header_charge_bytes;
     ++stats_.promotions;
   }

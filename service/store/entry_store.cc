@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kMaxEventLogBytes = int64_t{4} << 20;  // a tenant
 constexpr int64_t kMaxLeases = 100'000;
+constexpr size_t kMaxRecent = 16;
 
 }  // namespace
 
@@ -56,6 +57,7 @@ void EntryStore::Impl::Remove(const Bytes16& entry_id, RemovalReason reason, Aft
   counters.entry_bytes -= stored->charged_bytes();
   if (reason == RemovalReason::kEvicted) ++evictions_;
   if (reason == RemovalReason::kDamaged) ++damaged_entries_;
+  if (reason == RemovalReason::kExpired) ++expirations_;
 }
 
 void EntryStore::Impl::AppendEvent(const StoredEntry& stored, StoreEvent event, Aftermath& after) {
@@ -67,6 +69,9 @@ void EntryStore::Impl::AppendEvent(const StoredEntry& stored, StoreEvent event, 
 void EntryStore::Impl::Use(StoredEntry& stored) {
   stored.last_used_monotonic_ms = clock_.MonotonicMs();
   stored.last_used_unix_ms = clock_.UnixMs();
+  std::erase(recent_, stored.id());
+  recent_.push_front(stored.id());
+  if (recent_.size() > kMaxRecent) recent_.pop_back();
   host_.Touch(stored.id());
   device_.Touch(stored.id());
 }
@@ -74,7 +79,9 @@ void EntryStore::Impl::Use(StoredEntry& stored) {
 EntryPtr EntryStore::Impl::Hit(StoredEntry& stored, Aftermath& after) {
   Use(stored);
   ++stored.hit_count;
-  TenantOf(stored.identity().tenant).counters.hit_tokens += stored.header().token_count;
+  const int64_t tokens = stored.header().token_count;
+  TenantOf(stored.identity().tenant).counters.hit_tokens += tokens;
+  (host_.Has(stored.id()) ? host_hit_tokens_ : device_hit_tokens_) += tokens;
   WantOnDevice(stored, after);
   return host_.Find(stored.id());
 }
@@ -103,6 +110,10 @@ absl::StatusOr<Lease> EntryStore::Impl::PinEntries(const std::string& tenant, st
   return pins_.Add(tenant, std::move(entry_ids), duration_ms, clock_);
 }
 
+int64_t EntryStore::Impl::MaxPinMs(const std::string& tenant) const {
+  return std::min(options_.max_pin_ms, QuotaOf(tenant).max_pin_ms.value_or(options_.max_pin_ms));
+}
+
 void EntryStore::Impl::Unpinned(const std::vector<Bytes16>& entry_ids) {
   for (const Bytes16& entry_id : entry_ids) SetPinned(entry_id, false);
 }
@@ -116,7 +127,12 @@ EntryStore::EntryStore(const StoreOptions& options, const Clock& clock, DeviceTi
     : impl_(std::make_unique<Impl>(options, clock, std::move(device))) {}
 EntryStore::~EntryStore() = default;
 
-absl::Status EntryStore::CheckEntrySize(int64_t body_bytes) const { return impl_->CheckEntrySize(body_bytes); }
+absl::Status EntryStore::CheckEntrySize(const std::string& tenant, int64_t body_bytes) const {
+  return impl_->CheckEntrySize(tenant, body_bytes);
+}
+absl::StatusOr<InFlightShare> EntryStore::HoldInFlight(const std::string& tenant, int64_t bytes) {
+  return impl_->HoldInFlight(tenant, bytes);
+}
 absl::StatusOr<BudgetShare> EntryStore::Reserve(int64_t bytes) { return impl_->Reserve(bytes); }
 bool EntryStore::TryReserve(int64_t bytes, BudgetShare* share) { return impl_->TryReserve(bytes, share); }
 EntryStore::PutToken EntryStore::BeginPut(const EntryIdentity& identity) { return impl_->BeginPut(identity); }
@@ -130,6 +146,10 @@ absl::StatusOr<CommitResult> EntryStore::Commit(PutToken token, EntryIdentity id
 absl::StatusOr<EntryPtr> EntryStore::Get(const PromptName& name, const AcceptRule& accept,
                                          const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens) {
   return impl_->Get(name, accept, if_entry_id, miss_tokens);
+}
+absl::StatusOr<EntryPtr> EntryStore::GetInHost(const PromptName& name, const AcceptRule& accept,
+                                               const std::optional<Bytes16>& if_entry_id) {
+  return impl_->GetInHost(name, accept, if_entry_id);
 }
 EntryStore::WaitId EntryStore::Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done,
                                     int64_t miss_tokens) {
@@ -145,6 +165,8 @@ std::vector<EntryState> EntryStore::List(const std::string& tenant, const std::o
                                          const std::optional<Bytes16>& after, size_t limit) {
   return impl_->List(tenant, fingerprint, after, limit);
 }
+std::vector<EntryState> EntryStore::Recent() { return impl_->Recent(); }
+int64_t EntryStore::MaxPinMs(const std::string& tenant) const { return impl_->MaxPinMs(tenant); }
 absl::StatusOr<Lease> EntryStore::Pin(const Selector& selector, int64_t duration_ms) {
   return impl_->Pin(selector, duration_ms);
 }

@@ -12,16 +12,19 @@
 #ifndef CHUNKKV_SERVICE_STORE_ENTRY_STORE_H_
 #define CHUNKKV_SERVICE_STORE_ENTRY_STORE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "service/base/clock.h"
+#include "service/base/tenant_quota.h"
 #include "service/format/prompt_key.h"
 #include "service/memory/budget.h"
 #include "service/memory/device_storage.h"
@@ -37,6 +40,25 @@ struct StoreOptions {
   int64_t max_pin_ms = 3'600'000;
   int64_t max_ttl_ms = int64_t{30} * 24 * 3'600'000;
   size_t watch_history = 4096;  // events kept for watchers that come back
+  // How much a tenant may have. Called from any thread, also under the store's lock; empty: no quotas.
+  std::function<TenantQuota(const std::string& tenant)> quota_of;
+};
+
+// Bytes that a put in progress counts for its tenant's quota, until this goes. Move-only.
+class InFlightShare {
+ public:
+  InFlightShare() = default;
+  InFlightShare(std::shared_ptr<std::atomic<int64_t>> used_bytes, int64_t bytes)
+      : used_bytes_(std::move(used_bytes)), bytes_(bytes) {}
+  InFlightShare(InFlightShare&&) = default;
+  InFlightShare& operator=(InFlightShare&&) = delete;
+  ~InFlightShare() {
+    if (used_bytes_ != nullptr) *used_bytes_ -= bytes_;
+  }
+
+ private:
+  std::shared_ptr<std::atomic<int64_t>> used_bytes_;
+  int64_t bytes_ = 0;
 };
 
 // The device tier of a store that has one.
@@ -177,6 +199,13 @@ struct StoreStats {
   int64_t waiters = 0;
   int64_t scrubbed_bytes = 0;
   int64_t damaged_entries = 0;
+  // Since the server started, of all tenants.
+  int64_t host_hit_tokens = 0;
+  int64_t device_hit_tokens = 0;  // of entries that were on the device alone
+  int64_t miss_tokens = 0;
+  int64_t received_bytes = 0;
+  int64_t stored_bytes = 0;
+  int64_t expirations = 0;
 };
 
 class EntryStore {
@@ -185,8 +214,11 @@ class EntryStore {
   ~EntryStore();
 
   // --- Puts ---
-  // Whether an entry's body may be this large. Errors: RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE).
-  absl::Status CheckEntrySize(int64_t body_bytes) const;
+  // Whether an entry's body may be this large. Errors: RESOURCE_EXHAUSTED (ENTRY_TOO_LARGE: also above the tenant's
+  // quota).
+  absl::Status CheckEntrySize(const std::string& tenant, int64_t body_bytes) const;
+  // A put of the tenant is about to hold so much. Errors: RESOURCE_EXHAUSTED (QUOTA_IN_FLIGHT).
+  absl::StatusOr<InFlightShare> HoldInFlight(const std::string& tenant, int64_t bytes);
   // Bytes of the host tier for a put in flight; evicts unpinned entries to make room.
   // Errors: RESOURCE_EXHAUSTED: ENTRY_TOO_LARGE (can never fit), BUDGET (retry later).
   absl::StatusOr<BudgetShare> Reserve(int64_t bytes);
@@ -205,7 +237,9 @@ class EntryStore {
 
   // Makes the entry visible: first commit wins. Verifies every digest of the header against the body first (errors:
   // DATA_LOSS) and fills in entry_id, created_unix_ms. `ttl` is in header.expires_unix_ms. `header_share`: what was
-  // reserved for the header and the index (see OverheadBytes); only what is missing of it is reserved now.
+  // reserved for the header and the index (see OverheadBytes); only what is missing of it is reserved now. Where the
+  // tenant's quota is full, its own least recently used entries make room; errors where they may not:
+  // RESOURCE_EXHAUSTED (QUOTA_HOST_BYTES, QUOTA_ENTRIES).
   absl::StatusOr<CommitResult> Commit(PutToken token, EntryIdentity identity, EntryHeader header, Buffer body,
                                       const CommitOptions& options, BudgetShare header_share = {});
 
@@ -216,6 +250,10 @@ class EntryStore {
   // then: RESOURCE_EXHAUSTED (BUDGET: no room for it), DATA_LOSS (it was damaged there, and is removed).
   absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens = 0);
+  // Get, of an entry that needs no copying: null where it is on the device alone. Counts no miss, and a hit only of what
+  // it gives.
+  absl::StatusOr<EntryPtr> GetInHost(const PromptName& name, const AcceptRule& accept,
+                                     const std::optional<Bytes16>& if_entry_id);
 
   // Calls `done` at most once, without locks held: with what Get would give when it is there (perhaps at once, in this
   // thread, before Wait has returned), or ABORTED (PUT_FAILED) when a put of an acceptable identity failed and no other
@@ -240,6 +278,10 @@ class EntryStore {
   // Entries with an id above `after` in the order of ids; `fingerprint` filters.
   std::vector<EntryState> List(const std::string& tenant, const std::optional<Bytes32>& fingerprint,
                                const std::optional<Bytes16>& after, size_t limit);
+  // Of all tenants, the few that were used last, the last one first.
+  std::vector<EntryState> Recent();
+  // The longest that an entry of the tenant may be pinned or held.
+  int64_t MaxPinMs(const std::string& tenant) const;
   absl::StatusOr<Lease> Pin(const Selector& selector, int64_t duration_ms);
   absl::Status Unpin(const std::string& tenant, const Bytes16& lease_id);
   // Errors: NOT_FOUND, FAILED_PRECONDITION (PINNED).

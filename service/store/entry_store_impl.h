@@ -2,6 +2,7 @@
 #ifndef CHUNKKV_SERVICE_STORE_ENTRY_STORE_IMPL_H_
 #define CHUNKKV_SERVICE_STORE_ENTRY_STORE_IMPL_H_
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -31,10 +32,11 @@ class EntryStore::Impl {
         clock_(clock),
         device_options_(std::move(device)),
         host_budget_(options.host_budget_bytes),
-        host_(MakeLruPolicy()) {}
+        host_(MakeFairLruPolicy()) {}
   ~Impl();
 
-  absl::Status CheckEntrySize(int64_t body_bytes) const;
+  absl::Status CheckEntrySize(const std::string& tenant, int64_t body_bytes) const;
+  absl::StatusOr<InFlightShare> HoldInFlight(const std::string& tenant, int64_t bytes);
   absl::StatusOr<BudgetShare> Reserve(int64_t bytes);
   bool TryReserve(int64_t bytes, BudgetShare* share) { return host_budget_.TryReserve(bytes, share); }
   PutToken BeginPut(const EntryIdentity& identity);
@@ -43,6 +45,8 @@ class EntryStore::Impl {
   absl::StatusOr<CommitResult> Commit(PutToken token, EntryIdentity identity, EntryHeader header, Buffer body,
                                       const CommitOptions& options, BudgetShare header_share);
 
+  absl::StatusOr<EntryPtr> GetInHost(const PromptName& name, const AcceptRule& accept,
+                                     const std::optional<Bytes16>& if_entry_id);
   absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens);
   WaitId Wait(const PromptName& name, const AcceptRule& accept, WaitCallback done, int64_t miss_tokens);
@@ -53,6 +57,8 @@ class EntryStore::Impl {
   absl::StatusOr<EntryState> Describe(const Selector& selector);
   std::vector<EntryState> List(const std::string& tenant, const std::optional<Bytes32>& fingerprint,
                                const std::optional<Bytes16>& after, size_t limit);
+  std::vector<EntryState> Recent();
+  int64_t MaxPinMs(const std::string& tenant) const;
   absl::StatusOr<Lease> Pin(const Selector& selector, int64_t duration_ms);
   absl::Status Unpin(const std::string& tenant, const Bytes16& lease_id);
   absl::Status Delete(const Selector& selector);
@@ -96,15 +102,28 @@ class EntryStore::Impl {
 
   // Evicts until `bytes` of host memory fit. Errors: RESOURCE_EXHAUSTED (BUDGET); then nothing was evicted in vain.
   absl::StatusOr<BudgetShare> MakeRoom(int64_t bytes, Eviction eviction);
+  // Their bytes leave host memory: with the entry, where the device has none.
+  void EvictFromHost(absl::Span<const Bytes16> entry_ids, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Empty where all that may go would not do.
   Victims ChooseVictims(int64_t bytes, Eviction eviction) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Tenant& TenantOf(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  TenantQuota QuotaOf(const std::string& tenant) const {
+    return options_.quota_of ? options_.quota_of(tenant) : TenantQuota();
+  }
+  // Evicts what is the tenant's own until one more entry, of `charged_bytes`, is within its quota.
+  // Errors: RESOURCE_EXHAUSTED (QUOTA_HOST_BYTES, QUOTA_ENTRIES); then nothing was evicted in vain.
+  absl::Status MakeRoomInQuota(Tenant& tenant, const TenantQuota& quota, int64_t charged_bytes, Aftermath& after)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends leases and removes entries whose time has come. Every operation begins with it, so that nothing below has to
   // look at times.
   void Expire(Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(const Bytes16& entry_id, RemovalReason reason, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AppendEvent(const StoredEntry& stored, StoreEvent event, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Use(StoredEntry& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What a get serves. Errors: NOT_FOUND (ENTRY_NOT_FOUND).
+  absl::StatusOr<StoredEntry*> FindServed(const PromptName& name, const AcceptRule& accept,
+                                          const std::optional<Bytes16>& if_entry_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Null where the bytes are on the device alone: BringToHost, without the lock.
   EntryPtr Hit(StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // With body where that is in host memory.
@@ -167,6 +186,10 @@ class EntryStore::Impl {
   int64_t scrub_debt_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // verified beyond what was allowed
   int64_t scrubbed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t damaged_entries_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t expirations_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<Bytes16> recent_ ABSL_GUARDED_BY(mutex_);  // ids of what was used last, the last one first
+  int64_t host_hit_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t device_hit_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace chunkkv

@@ -27,12 +27,13 @@ class ResidentTable {
 
   explicit ResidentTable(std::unique_ptr<EvictionPolicy> policy) : policy_(std::move(policy)) {}
 
-  // `charged_bytes`: what the budget gets back once the copy and its readers are gone.
-  void Insert(const Bytes16& entry_id, CopyPtr copy, int64_t charged_bytes) {
-    CHUNKKV_CHECK(residents_.try_emplace(entry_id, Resident{std::move(copy), charged_bytes, false}).second);
+  // `charged_bytes`: what the budget gets back once the copy and its readers are gone. `owner`: whose it is.
+  void Insert(const Bytes16& entry_id, CopyPtr copy, int64_t charged_bytes, OwnerId owner) {
+    CHUNKKV_CHECK(residents_.try_emplace(entry_id, Resident{std::move(copy), charged_bytes, owner, false}).second);
     charged_bytes_ += charged_bytes;
     unpinned_bytes_ += charged_bytes;
-    policy_->Insert(entry_id, charged_bytes);
+    of_owners_[owner] += charged_bytes;
+    policy_->Insert(entry_id, charged_bytes, owner);
   }
 
   // The caller drops the last reference outside its lock: giving memory back takes time. Null where it is not here.
@@ -42,6 +43,7 @@ class ResidentTable {
     Resident resident = std::move(found->second);
     residents_.erase(found);
     charged_bytes_ -= resident.charged_bytes;
+    of_owners_[resident.owner] -= resident.charged_bytes;
     if (!resident.pinned) unpinned_bytes_ -= resident.charged_bytes;
     policy_->Erase(entry_id);
     return std::move(resident.copy);
@@ -61,7 +63,9 @@ class ResidentTable {
     if (found == residents_.end()) return;
     const int64_t more_bytes = charged_bytes - std::exchange(found->second.charged_bytes, charged_bytes);
     charged_bytes_ += more_bytes;
+    of_owners_[found->second.owner] += more_bytes;
     if (!found->second.pinned) unpinned_bytes_ += more_bytes;
+    policy_->Resize(entry_id, charged_bytes);
   }
   // A pinned entry is never chosen to make room.
   void SetPinned(const Bytes16& entry_id, bool pinned) {
@@ -73,16 +77,18 @@ class ResidentTable {
     if (pinned) {
       policy_->Erase(entry_id);
     } else {
-      policy_->Insert(entry_id, resident.charged_bytes);
+      policy_->Insert(entry_id, resident.charged_bytes, resident.owner);
     }
   }
 
   // Visits what could go, in the policy's order, until `visit` returns false: neither pinned nor being read.
   void VisitVictims(absl::FunctionRef<bool(const Bytes16& entry_id, int64_t charged_bytes)> visit) const {
-    policy_->VisitVictims([&](const Bytes16& entry_id) {
-      const Resident& resident = residents_.find(entry_id)->second;
-      return resident.copy.use_count() > 1 || visit(entry_id, resident.charged_bytes);
-    });
+    policy_->VisitVictims([&](const Bytes16& entry_id) { return VisitUnread(entry_id, visit); });
+  }
+  // The same of one owner's.
+  void VisitVictimsOf(OwnerId owner,
+                      absl::FunctionRef<bool(const Bytes16& entry_id, int64_t charged_bytes)> visit) const {
+    policy_->VisitVictimsOf(owner, [&](const Bytes16& entry_id) { return VisitUnread(entry_id, visit); });
   }
 
   std::vector<Bytes16> Ids() const {
@@ -93,18 +99,30 @@ class ResidentTable {
   int64_t size() const { return static_cast<int64_t>(residents_.size()); }
   int64_t charged_bytes() const { return charged_bytes_; }
   int64_t unpinned_bytes() const { return unpinned_bytes_; }  // of them
+  int64_t charged_bytes_of(OwnerId owner) const {
+    const auto found = of_owners_.find(owner);
+    return found == of_owners_.end() ? 0 : found->second;
+  }
 
  private:
   struct Resident {
     CopyPtr copy;
     int64_t charged_bytes = 0;
+    OwnerId owner = nullptr;
     bool pinned = false;
   };
+
+  bool VisitUnread(const Bytes16& entry_id,
+                   absl::FunctionRef<bool(const Bytes16& entry_id, int64_t charged_bytes)> visit) const {
+    const Resident& resident = residents_.find(entry_id)->second;
+    return resident.copy.use_count() > 1 || visit(entry_id, resident.charged_bytes);
+  }
 
   const std::unique_ptr<EvictionPolicy> policy_;
   absl::flat_hash_map<Bytes16, Resident, FixedBytesHash> residents_;
   int64_t charged_bytes_ = 0;
   int64_t unpinned_bytes_ = 0;
+  absl::flat_hash_map<OwnerId, int64_t> of_owners_;  // charged
 };
 
 }  // namespace chunkkv

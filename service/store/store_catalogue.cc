@@ -45,9 +45,20 @@ std::vector<EntryState> EntryStore::Impl::List(const std::string& tenant, const 
   return states;
 }
 
+std::vector<EntryState> EntryStore::Impl::Recent() {
+  Aftermath after(watchers_);
+  MutexLock lock(mutex_);
+  Expire(after);
+  std::vector<EntryState> states;
+  for (const Bytes16& entry_id : recent_) {
+    if (const StoredEntry* const stored = index_.Find(entry_id)) states.push_back(StateOf(*stored));
+  }
+  return states;
+}
+
 absl::StatusOr<Lease> EntryStore::Impl::Pin(const Selector& selector, int64_t duration_ms) {
-  if (duration_ms < 1 || duration_ms > options_.max_pin_ms) {
-    return InvalidArgument("BAD_PIN", absl::StrCat("duration_ms must be between 1 and ", options_.max_pin_ms));
+  if (const int64_t most_ms = MaxPinMs(selector.tenant); duration_ms < 1 || duration_ms > most_ms) {
+    return InvalidArgument("BAD_PIN", absl::StrCat("duration_ms must be between 1 and ", most_ms));
   }
   Aftermath after(watchers_);
   MutexLock lock(mutex_);

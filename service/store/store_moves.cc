@@ -55,7 +55,7 @@ absl::StatusOr<EntryPtr> EntryStore::Impl::BringToHost(const Bytes16& entry_id, 
     return entry;
   }
   if (stored == nullptr) return entry;  // deleted meanwhile: it lives on for who asked before
-  host_.Insert(entry_id, *entry, stored->body_charge_bytes);
+  host_.Insert(entry_id, *entry, stored->body_charge_bytes, &TenantOf(stored->identity().tenant));
   host_.SetPinned(entry_id, pins_.IsPinned(entry_id));
   ++device_.counters().returns;
   return entry;
@@ -81,6 +81,9 @@ void EntryStore::Impl::WantOnDevice(const StoredEntry& stored, Aftermath& after)
   if (device_options_.storage == nullptr || device_.is_lost() || device_.Has(stored.id())) return;
   const int64_t size_bytes = stored.header().BodyBytes();
   if (size_bytes == 0 || size_bytes > device_options_.storage->pool().limit_bytes()) return;
+  const std::string& tenant = stored.identity().tenant;
+  const std::optional<int64_t> quota_bytes = QuotaOf(tenant).device_bytes;
+  if (quota_bytes.has_value() && device_.charged_bytes_of(&TenantOf(tenant)) + size_bytes > *quota_bytes) return;
   if (!device_.wanted().Push(stored.id())) return;
   after.callbacks.push_back([this] { device_options_.post([this] { PromoteNext(); }); });
 }
@@ -121,7 +124,7 @@ void EntryStore::Impl::Promote(const Bytes16& entry_id) {
   MutexLock lock(mutex_);
   StoredEntry* const stored = index_.Find(entry_id);
   if (stored == nullptr || device_.is_lost()) return after.removed_blocks.push_back(std::move(copy));
-  device_.Add(*stored, std::move(copy));
+  device_.Add(*stored, std::move(copy), &TenantOf(stored->identity().tenant));
   device_.SetPinned(entry_id, pins_.IsPinned(entry_id));
   host_.Recharge(entry_id, stored->body_charge_bytes);
   AppendEvent(*stored, {.kind = StoreEvent::Kind::kMoved, .tier = Tier::kDevice}, after);

@@ -33,7 +33,7 @@ absl::Status CheckQuery(const PrefixQuery& query, int64_t max_pin_ms) {
 }  // namespace
 
 absl::StatusOr<PrefixMatch> EntryStore::Impl::FindLongestPrefix(const PrefixQuery& query) {
-  CHUNKKV_RETURN_IF_ERROR(CheckQuery(query, options_.max_pin_ms));
+  CHUNKKV_RETURN_IF_ERROR(CheckQuery(query, MaxPinMs(query.tenant)));
   Tenant* tenant = nullptr;
   {
     MutexLock lock(mutex_);

@@ -39,11 +39,26 @@ EntryPtr MakeCard(const EntryIdentity& identity, EntryHeader header) {
 
 }  // namespace
 
-absl::Status EntryStore::Impl::CheckEntrySize(int64_t body_bytes) const {
-  if (body_bytes <= options_.max_entry_bytes) return absl::OkStatus();
-  return ErrorStatus(
-      absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE",
-      absl::StrCat("an entry of ", body_bytes, " bytes is above the limit of ", options_.max_entry_bytes));
+absl::Status EntryStore::Impl::CheckEntrySize(const std::string& tenant, int64_t body_bytes) const {
+  const int64_t limit_bytes =
+      std::min(options_.max_entry_bytes, QuotaOf(tenant).host_bytes.value_or(options_.max_entry_bytes));
+  if (body_bytes <= limit_bytes) return absl::OkStatus();
+  return ErrorStatus(absl::StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE",
+                     absl::StrCat("an entry of ", body_bytes, " bytes is above the limit of ", limit_bytes));
+}
+
+absl::StatusOr<InFlightShare> EntryStore::Impl::HoldInFlight(const std::string& tenant, int64_t bytes) {
+  std::shared_ptr<std::atomic<int64_t>> used_bytes;
+  {
+    MutexLock lock(mutex_);
+    used_bytes = TenantOf(tenant).in_flight_bytes;
+  }
+  const int64_t now_bytes = used_bytes->fetch_add(bytes) + bytes;
+  InFlightShare share(std::move(used_bytes), bytes);
+  const std::optional<int64_t> limit = QuotaOf(tenant).in_flight_bytes;
+  if (!limit.has_value() || now_bytes <= *limit) return share;
+  return ErrorStatus(absl::StatusCode::kResourceExhausted, "QUOTA_IN_FLIGHT",
+                     absl::StrCat("needs ", bytes, " bytes; puts of the tenant may hold ", *limit));
 }
 
 absl::StatusOr<BudgetShare> EntryStore::Impl::Reserve(int64_t bytes) {
@@ -94,10 +109,10 @@ absl::StatusOr<CommitResult> EntryStore::Impl::Commit(PutToken token, EntryIdent
 absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, EntryIdentity identity,
                                                               EntryHeader header, Buffer body,
                                                               const CommitOptions& options, BudgetShare header_share) {
-  if (options.pin_ms < 0 || options.pin_ms > options_.max_pin_ms) {
-    return InvalidArgument("BAD_PIN", absl::StrCat("pin_ms must be between 0 and ", options_.max_pin_ms));
+  if (const int64_t most_ms = MaxPinMs(identity.tenant); options.pin_ms < 0 || options.pin_ms > most_ms) {
+    return InvalidArgument("BAD_PIN", absl::StrCat("pin_ms must be between 0 and ", most_ms));
   }
-  CHUNKKV_RETURN_IF_ERROR(CheckEntrySize(body.size_bytes()));
+  CHUNKKV_RETURN_IF_ERROR(CheckEntrySize(identity.tenant, body.size_bytes()));
   CHUNKKV_RETURN_IF_ERROR(CheckDigestCount(header));
   {
     Aftermath after(watchers_);
@@ -161,6 +176,13 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
     after.removed.push_back(std::move(entry));
     return AlreadyStored(*other, options);
   }
+  Tenant& tenant = TenantOf(entry->identity().tenant);
+  const absl::Status room =
+      MakeRoomInQuota(tenant, QuotaOf(entry->identity().tenant), stored->charged_bytes(), after);
+  if (!room.ok()) {
+    after.removed.push_back(std::move(entry));
+    return room;
+  }
   CommitResult result;
   result.entry = entry;
   Insert(std::move(stored), std::move(entry), path, after);
@@ -188,12 +210,12 @@ void EntryStore::Impl::Insert(std::unique_ptr<StoredEntry> new_entry, EntryPtr e
   StoredEntry& stored = *index_.Insert(std::move(new_entry));
   const EntryHeader& header = stored.header();
   const EntryIdentity& identity = stored.identity();
-  host_.Insert(stored.id(), std::move(entry), stored.charged_bytes());
+  Tenant& tenant = TenantOf(identity.tenant);
+  host_.Insert(stored.id(), std::move(entry), stored.charged_bytes(), &tenant);
   if (!path.names.empty()) {
     prefixes_.Insert({identity.tenant, identity.fingerprint, identity.shard, header.block_size}, path, &stored);
   }
   Use(stored);
-  Tenant& tenant = TenantOf(identity.tenant);
   ++tenant.counters.entries;
   tenant.counters.entry_bytes += stored.charged_bytes();
   AppendEvent(stored, {.kind = StoreEvent::Kind::kStored}, after);

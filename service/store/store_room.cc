@@ -1,4 +1,6 @@
-// Making room in host memory.
+// Making room in host memory, and within a tenant's quota.
+#include <limits>
+
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "chunkkv/kernels/status.h"
@@ -22,16 +24,57 @@ absl::StatusOr<BudgetShare> EntryStore::Impl::MakeRoom(int64_t bytes, Eviction e
       return ErrorStatus(absl::StatusCode::kResourceExhausted, "BUDGET",
                          absl::StrCat("needs ", bytes, " bytes; the rest is pinned, being read or being put"));
     }
-    for (const Bytes16& victim : victims.in_host) {
-      if (device_.Has(victim)) {
-        ++evictions_;
-        DropFromHost(*index_.Find(victim), after);
-      } else {
-        Remove(victim, RemovalReason::kEvicted, after);
-      }
-    }
+    EvictFromHost(victims.in_host, after);
     for (const Bytes16& victim : victims.on_device) Remove(victim, RemovalReason::kEvicted, after);
   }
+}
+
+void EntryStore::Impl::EvictFromHost(absl::Span<const Bytes16> entry_ids, Aftermath& after) {
+  for (const Bytes16& entry_id : entry_ids) {
+    if (device_.Has(entry_id)) {
+      ++evictions_;
+      DropFromHost(*index_.Find(entry_id), after);
+    } else {
+      Remove(entry_id, RemovalReason::kEvicted, after);
+    }
+  }
+}
+
+absl::Status EntryStore::Impl::MakeRoomInQuota(Tenant& tenant, const TenantQuota& quota, int64_t charged_bytes,
+                                               Aftermath& after) {
+  constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+  int64_t missing_bytes =
+      host_.charged_bytes_of(&tenant) - (quota.host_bytes.value_or(kNoLimit) - charged_bytes);
+  int64_t missing_entries = tenant.counters.entries - (quota.entries.value_or(kNoLimit) - 1);
+  std::vector<Bytes16> removed;  // entries that go wholly
+  std::vector<Bytes16> dropped;  // whose bytes leave host memory
+  host_.VisitVictimsOf(&tenant, [&](const Bytes16& entry_id, int64_t victim_bytes) {
+    if (missing_entries <= 0 && missing_bytes <= 0) return false;
+    (missing_entries > 0 ? removed : dropped).push_back(entry_id);
+    --missing_entries;
+    missing_bytes -= victim_bytes;
+    return true;
+  });
+  device_.VisitVictimsOf(&tenant, [&](const Bytes16& entry_id, int64_t) {
+    if (missing_entries <= 0) return false;
+    if (host_.Has(entry_id)) return true;
+    removed.push_back(entry_id);
+    --missing_entries;
+    return true;
+  });
+  if (missing_bytes > 0) {
+    return ErrorStatus(absl::StatusCode::kResourceExhausted, "QUOTA_HOST_BYTES",
+                       absl::StrCat("the tenant may have ", *quota.host_bytes, " bytes in host memory; what it has is ",
+                                    "pinned or being read"));
+  }
+  if (missing_entries > 0) {
+    return ErrorStatus(absl::StatusCode::kResourceExhausted, "QUOTA_ENTRIES",
+                       absl::StrCat("the tenant may have ", *quota.entries, " entries; those it has are pinned or being ",
+                                    "read"));
+  }
+  for (const Bytes16& entry_id : removed) Remove(entry_id, RemovalReason::kEvicted, after);
+  EvictFromHost(dropped, after);
+  return absl::OkStatus();
 }
 
 EntryStore::Impl::Victims EntryStore::Impl::ChooseVictims(int64_t bytes, Eviction eviction) const {

@@ -91,6 +91,14 @@ StoreStats EntryStore::Impl::Stats() const {
   stats.waiters = puts_.waiter_count();
   stats.scrubbed_bytes = scrubbed_bytes_;
   stats.damaged_entries = damaged_entries_;
+  stats.expirations = expirations_;
+  stats.host_hit_tokens = host_hit_tokens_;
+  stats.device_hit_tokens = device_hit_tokens_;
+  for (const auto& [name, tenant] : tenants_) {
+    stats.miss_tokens += tenant.counters.miss_tokens;
+    stats.received_bytes += tenant.counters.received_bytes;
+    stats.stored_bytes += tenant.counters.stored_bytes;
+  }
   if (device_options_.storage != nullptr) stats.device = device_.Stats(device_options_.storage->pool());
   return stats;
 }

@@ -341,7 +341,8 @@ def test_vectors_read_back_give_their_expectation():
             assert result.positions == expected["positions"], path.name
 
 
-@pytest.mark.parametrize("script, document", [("identity/make_keys.py", "keys.json"), ("digest/make_digests.py", "digests.json")])
+@pytest.mark.parametrize("script, document", [("identity/make_keys.py", "keys.json"), ("digest/make_digests.py", "digests.json"),
+                                              ("routing/make_routing.py", "routing.json")])
 def test_other_vectors_are_what_their_scripts_write(script, document):
     made = runpy.run_path(str(HERE / script))
     assert json.loads((HERE / script).with_name(document).read_text()) == made["document"]()

@@ -66,6 +66,7 @@ void SetTokens(v1::Begin& begin, int count) {
 }
 
 constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
+constexpr double kInf = std::numeric_limits<double>::infinity();
 
 const BadInput kShapes[] = {
     {"NoLayout", kInvalid, "EMPTY_LAYOUT", Spoiled([](auto& b) { b.clear_layout(); })},
@@ -77,24 +78,47 @@ const BadInput kShapes[] = {
     {"RunsWithAGap", kInvalid, "BAD_LAYER_RUNS", Spoiled([](auto& b) { AddRun(b, 4); })},
     {"RunOfNoKind", kInvalid, "LAYER_KIND_UNSET", Spoiled([](auto& b) { b.mutable_layout(0)->clear_kind(); })},
     {"LayersZero", kInvalid, "BAD_LAYER_RUNS", Spoiled([](auto& b) { b.mutable_layout(0)->set_layer_count(0); })},
+    {"LayersNegative", kInvalid, "BAD_LAYER_RUNS", Spoiled([](auto& b) { b.mutable_layout(0)->set_layer_count(-3); })},
     {"LayersAboveCap", kInvalid, "BAD_LAYER_RUNS",
      Spoiled([](auto& b) { b.mutable_layout(0)->set_layer_count(1 << 30); })},
     {"HeadsZero", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { Attention(b).set_kv_head_count(0); })},
     {"HeadsNegative", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { Attention(b).set_kv_head_count(-2); })},
+    {"HeadsAboveCap", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { Attention(b).set_kv_head_count(1 << 20); })},
     {"HeadSizeZero", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { Attention(b).set_key_head_size(0); })},
+    {"HeadSizeNegative", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { Attention(b).set_key_head_size(-8); })},
     {"HeadSizeAboveCap", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { Attention(b).set_key_head_size(1 << 20); })},
     {"ValueHeadSizeNegative", kInvalid, "BAD_DIMENSION",
      Spoiled([](auto& b) { Attention(b).set_value_head_size(-1); })},
+    {"ValueHeadSizeAboveCap", kInvalid, "BAD_DIMENSION",
+     Spoiled([](auto& b) { Attention(b).set_value_head_size(1 << 20); })},
+    {"QueryHeadsNegative", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { Attention(b).set_query_head_count(-4); })},
+    {"QueryHeadsAboveCap", kInvalid, "BAD_DIMENSION",
+     Spoiled([](auto& b) { Attention(b).set_query_head_count(1 << 20); })},
     {"QueryHeadsNoMultiple", kInvalid, "BAD_HEADS", Spoiled([](auto& b) { Attention(b).set_query_head_count(3); })},
     {"TensorSizeOverflows", kInvalid, "SIZE_OVERFLOW", Spoiled([](auto& b) { AddVerbatim(b, "state", kHuge); })},
+    {"TensorSizesOverflowTogether", kInvalid, "SIZE_OVERFLOW", Spoiled([](auto& b) {
+       AddVerbatim(b, "state", kHuge / 2);
+       *b.mutable_layout(1)->mutable_verbatim()->add_tensors() = b.layout(1).verbatim().tensors(0);
+       b.mutable_layout(1)->mutable_verbatim()->mutable_tensors(1)->set_name("more");
+     })},
+    {"TensorSizeNegative", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { AddVerbatim(b, "state", -8); })},
     {"TensorSizeZero", kInvalid, "BAD_DIMENSION", Spoiled([](auto& b) { AddVerbatim(b, "state", 0); })},
     {"TensorNameIsAPath", kInvalid, "BAD_TENSOR_NAME", Spoiled([](auto& b) { AddVerbatim(b, "../state", 8); })},
     {"TensorNameIsTaken", kInvalid, "BAD_TENSOR_NAME", Spoiled([](auto& b) { AddVerbatim(b, "k", 8); })},
+    {"TensorNameIsTwice", kInvalid, "BAD_TENSOR_NAME", Spoiled([](auto& b) {
+       AddVerbatim(b, "state", 8);
+       *b.mutable_layout(1)->mutable_verbatim()->add_tensors() = b.layout(1).verbatim().tensors(0);
+     })},
+    {"TensorNameEmpty", kInvalid, "BAD_TENSOR_NAME", Spoiled([](auto& b) { AddVerbatim(b, "", 8); })},
+    {"TensorNameTooLong", kInvalid, "BAD_TENSOR_NAME",
+     Spoiled([](auto& b) { AddVerbatim(b, std::string(65, 's'), 8); })},
     {"TokensZero", kInvalid, "BAD_TOKEN_COUNT", Spoiled([](auto& b) { b.set_token_count(0); })},
     {"TokensNegative", kInvalid, "BAD_TOKEN_COUNT", Spoiled([](auto& b) { b.set_token_count(-96); })},
     {"TokensAboveCap", kInvalid, "BAD_TOKEN_COUNT", Spoiled([](auto& b) { b.set_token_count(kHuge); })},
     {"EntryTooLarge", kExhausted, "ENTRY_TOO_LARGE", Spoiled([](auto& b) { b.set_token_count(1 << 23); })},
     {"ChunkLengthZero", kInvalid, "BAD_CHUNK_LENGTH", Spoiled([](auto& b) { b.mutable_spec()->set_chunk_length(0); })},
+    {"ChunkLengthNegative", kInvalid, "BAD_CHUNK_LENGTH",
+     Spoiled([](auto& b) { b.mutable_spec()->set_chunk_length(-5); })},
     {"ChunkLengthAboveCap", kInvalid, "BAD_CHUNK_LENGTH",
      Spoiled([](auto& b) { b.mutable_spec()->set_chunk_length(4097); })},
     {"ChunkStartsUnsorted", kInvalid, "BAD_CHUNK_STARTS", Spoiled([](auto& b) {
@@ -106,10 +130,15 @@ const BadInput kShapes[] = {
     {"ChunkStartsNotAtTheSinks", kInvalid, "BAD_CHUNK_STARTS", Spoiled([](auto& b) {
        SetChunkStarts(b, {1, 20});
      })},
+    {"ChunkStartsNegative", kInvalid, "BAD_CHUNK_STARTS", Spoiled([](auto& b) {
+       SetChunkStarts(b, {-1, 20});
+     })},
     {"ChunkStartsPastTheEnd", kInvalid, "BAD_CHUNK_STARTS", Spoiled([](auto& b) {
        SetChunkStarts(b, {0, 96});
      })},
     {"WindowZero", kInvalid, "BAD_WINDOW_LENGTH", Spoiled([](auto& b) { b.mutable_spec()->set_window_length(0); })},
+    {"WindowNegative", kInvalid, "BAD_WINDOW_LENGTH",
+     Spoiled([](auto& b) { b.mutable_spec()->set_window_length(-8); })},
     {"WindowAboveCap", kInvalid, "BAD_WINDOW_LENGTH",
      Spoiled([](auto& b) { b.mutable_spec()->set_window_length(4097); })},
     {"BlockSizeOfTokens", kInvalid, "BAD_BLOCK_SIZE", Spoiled([](auto& b) {
@@ -126,6 +155,8 @@ const BadInput kShapes[] = {
      })},
     {"BlockDigestShort", kInvalid, "BAD_BLOCK_DIGEST",
      Spoiled([](auto& b) { b.mutable_prompt()->add_block_digests("short"); })},
+    {"BlockDigestLong", kInvalid, "BAD_BLOCK_DIGEST",
+     Spoiled([](auto& b) { b.mutable_prompt()->add_block_digests(std::string(33, 'd')); })},
     {"BlockExtraForSomeBlocks", kInvalid, "BAD_BLOCK_EXTRA", Spoiled([](auto& b) {
        SetTokens(b, 96);
        b.mutable_prompt()->add_block_extra("image");
@@ -153,8 +184,13 @@ const BadInput kNumbers[] = {
     {"ScalesOfNoDType", kInvalid, "BAD_DTYPE",
      Spoiled([](auto& b) { Attention(b).mutable_scales()->set_scales_per_head(1); })},
     {"ScaleNan", kInvalid, "BAD_SCALE", Spoiled([](auto& b) { Attention(b).set_scale(std::nan("")); })},
+    {"ScaleInf", kInvalid, "BAD_SCALE", Spoiled([](auto& b) { Attention(b).set_scale(kInf); })},
     {"SoftcapNegative", kInvalid, "BAD_SOFTCAP", Spoiled([](auto& b) { Attention(b).set_softcap(-1); })},
+    {"SoftcapNan", kInvalid, "BAD_SOFTCAP", Spoiled([](auto& b) { Attention(b).set_softcap(std::nan("")); })},
     {"SinkLogitsForSomeHeads", kInvalid, "BAD_SINK_LOGITS", Spoiled([](auto& b) { Attention(b).add_sink_logits(1); })},
+    {"SinkLogitNan", kInvalid, "BAD_SINK_LOGITS", Spoiled([](auto& b) {
+       for (int head = 0; head < 4; ++head) Attention(b).add_sink_logits(std::nanf(""));
+     })},
     {"RopeOfNoPairing", kInvalid, "BAD_ROPE",
      Spoiled([](auto& b) { Attention(b).mutable_rope()->set_rotary_dims(4); })},
     {"RopeOfAnUnknownPairing", kInvalid, "BAD_ROPE", Spoiled([](auto& b) {
@@ -165,6 +201,17 @@ const BadInput kNumbers[] = {
     {"RopeDimsOdd", kInvalid, "BAD_ROPE", Spoiled([](auto& b) {
        Attention(b).mutable_rope()->set_pairing(v1::Rope::HALF);
        Attention(b).mutable_rope()->set_rotary_dims(3);
+     })},
+    {"RopeFrequencyNan", kInvalid, "BAD_ROPE", Spoiled([](auto& b) {
+       Attention(b).mutable_rope()->set_pairing(v1::Rope::HALF);
+       Attention(b).mutable_rope()->set_rotary_dims(2);
+       Attention(b).mutable_rope()->add_inv_freq(std::nan(""));
+     })},
+    {"RopePastTheHead", kInvalid, "BAD_ROPE", Spoiled([](auto& b) {
+       Attention(b).mutable_rope()->set_pairing(v1::Rope::HALF);
+       Attention(b).mutable_rope()->set_first_dim(7);
+       Attention(b).mutable_rope()->set_rotary_dims(2);
+       Attention(b).mutable_rope()->add_inv_freq(1);
      })},
     {"KeepRatioNan", kInvalid, "BAD_KEEP_RATIO", Spoiled([](auto& b) {
        b.mutable_spec()->clear_max_tokens();
@@ -184,6 +231,11 @@ const BadInput kNumbers[] = {
      })},
     {"BudgetTwice", kInvalid, "BUDGET_AMBIGUOUS", Spoiled([](auto& b) { b.mutable_spec()->set_keep_ratio(0.5); })},
     {"BudgetMissing", kInvalid, "BUDGET_MISSING", Spoiled([](auto& b) { b.mutable_spec()->clear_max_tokens(); })},
+    {"BudgetNegative", kInvalid, "BAD_MAX_TOKENS", Spoiled([](auto& b) { b.mutable_spec()->set_max_tokens(-40); })},
+    {"MaxTokensOfExternal", kInvalid, "BUDGET_NOT_ALLOWED", Spoiled([](auto& b) {
+       External(b);
+       b.mutable_spec()->set_max_tokens(40);
+     })},
     {"BudgetOfFull", kInvalid, "BUDGET_NOT_ALLOWED",
      Spoiled([](auto& b) { b.mutable_spec()->set_policy(v1::POLICY_FULL); })},
     {"BudgetOfExternal", kInvalid, "BUDGET_NOT_ALLOWED", Spoiled([](auto& b) {
@@ -198,6 +250,7 @@ const BadInput kNumbers[] = {
      })},
     {"PoolEven", kInvalid, "BAD_POOL", Spoiled([](auto& b) { b.mutable_spec()->set_pool(2); })},
     {"PoolZero", kInvalid, "BAD_POOL", Spoiled([](auto& b) { b.mutable_spec()->set_pool(0); })},
+    {"PoolNegative", kInvalid, "BAD_POOL", Spoiled([](auto& b) { b.mutable_spec()->set_pool(-1); })},
     {"MassAboveOne", kInvalid, "BAD_MIN_RETAINED_MASS",
      Spoiled([](auto& b) { b.mutable_spec()->set_min_retained_mass(1.5); })},
     {"MassNegative", kInvalid, "BAD_MIN_RETAINED_MASS",
@@ -212,6 +265,8 @@ const BadInput kNumbers[] = {
      Spoiled([](auto& b) { b.mutable_spec()->set_recent_ratio(std::nan("")); })},
     {"BudgetMultipleZero", kInvalid, "BAD_BUDGET_MULTIPLE",
      Spoiled([](auto& b) { b.mutable_spec()->set_budget_multiple(0); })},
+    {"BudgetMultipleNegative", kInvalid, "BAD_BUDGET_MULTIPLE",
+     Spoiled([](auto& b) { b.mutable_spec()->set_budget_multiple(-16); })},
     {"SinksNegative", kInvalid, "BAD_SINK_TOKENS", Spoiled([](auto& b) { b.mutable_spec()->set_sink_tokens(-1); })},
     {"ReuseGroupZero", kInvalid, "BAD_REUSE_GROUP", Spoiled([](auto& b) { b.mutable_spec()->set_reuse_group(0); })},
     {"TtlNegative", kInvalid, "BAD_TTL", Spoiled([](auto& b) { b.set_ttl_ms(-1); })},
@@ -344,10 +399,25 @@ const BadInput kIdentities[] = {
     {"ModelMissing", kInvalid, "MODEL_MISSING", Spoiled([](auto& b) { b.clear_model(); })},
     {"ModelWithoutRevision", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
      Spoiled([](auto& b) { b.mutable_model()->clear_revision(); })},
+    {"ModelWithoutName", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
+     Spoiled([](auto& b) { b.mutable_model()->clear_name(); })},
+    {"ModelWithoutKvDType", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
+     Spoiled([](auto& b) { b.mutable_model()->clear_kv_dtype(); })},
+    {"ModelWithoutHeads", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
+     Spoiled([](auto& b) { b.mutable_model()->clear_kv_head_count(); })},
+    {"ModelWithoutHeadSize", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
+     Spoiled([](auto& b) { b.mutable_model()->clear_key_head_size(); })},
+    {"ModelOfANamelessAdapter", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
+     Spoiled([](auto& b) { b.mutable_model()->add_adapters()->set_revision("1"); })},
+    {"ModelOfANamelessExtra", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
+     Spoiled([](auto& b) { (*b.mutable_model()->mutable_extra())[""] = "value"; })},
     {"ModelWithoutLayers", kInvalid, "MODEL_IDENTITY_INCOMPLETE",
      Spoiled([](auto& b) { b.mutable_model()->set_layer_count(0); })},
     {"ModelWithTooManyAdapters", kInvalid, "TOO_MANY_NAMES", Spoiled([](auto& b) {
        for (int i = 0; i < 65; ++i) b.mutable_model()->add_adapters()->set_name("a");
+     })},
+    {"ModelWithTooManyExtras", kInvalid, "TOO_MANY_NAMES", Spoiled([](auto& b) {
+       for (int i = 0; i < 65; ++i) (*b.mutable_model()->mutable_extra())[std::to_string(i)] = "value";
      })},
     {"ShardRankOutsideItsSize", kInvalid, "BAD_SHARD", Spoiled([](auto& b) { b.mutable_shard()->set_tp_rank(1); })},
     {"ShardStageOutsideItsSize", kInvalid, "BAD_SHARD", Spoiled([](auto& b) {
@@ -355,6 +425,8 @@ const BadInput kIdentities[] = {
        b.mutable_shard()->set_pp_rank(2);
      })},
     {"ShardSizeNegative", kInvalid, "BAD_SHARD", Spoiled([](auto& b) { b.mutable_shard()->set_pp_size(-1); })},
+    {"ShardRankNegative", kInvalid, "BAD_SHARD", Spoiled([](auto& b) { b.mutable_shard()->set_tp_rank(-1); })},
+    {"ShardLayersNegative", kInvalid, "BAD_SHARD", Spoiled([](auto& b) { b.mutable_shard()->set_first_layer(-1); })},
     {"ShardLayersOutsideTheModel", kInvalid, "BAD_SHARD",
      Spoiled([](auto& b) { b.mutable_shard()->set_first_layer(1); })},
     {"ShardHeadsOutsideTheModel", kInvalid, "BAD_SHARD",

@@ -1,6 +1,7 @@
 // What wrong gets and wrong unary requests get, through the real stack.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <string>
@@ -67,6 +68,12 @@ const BadInput kGets[] = {
     {"VariantShort", kInvalid, "BAD_VARIANT", Get([](auto& r) { r.mutable_accept()->set_variant("variant"); })},
     {"AcceptedPolicyUnknown", kInvalid, "BAD_POLICY",
      Get([](auto& r) { r.mutable_accept()->mutable_spec()->set_policy(static_cast<v1::Policy>(99)); })},
+    {"AcceptedKeepRatioNan", kInvalid, "BAD_KEEP_RATIO", Get([](auto& r) {
+       r.mutable_accept()->mutable_spec()->set_policy(v1::POLICY_CHUNK_KV);
+       r.mutable_accept()->mutable_spec()->set_keep_ratio(std::nan(""));
+     })},
+    {"AcceptedBudgetMissing", kInvalid, "BUDGET_MISSING",
+     Get([](auto& r) { r.mutable_accept()->mutable_spec()->set_policy(v1::POLICY_CHUNK_KV); })},
     {"IfEntryIdShort", kInvalid, "BAD_ENTRY_ID", Get([](auto& r) { r.set_if_entry_id("id"); })},
     {"LeaseIdShort", kInvalid, "BAD_LEASE_ID", Get([](auto& r) { r.set_lease_id("id"); })},
     {"WaitNegative", kInvalid, "BAD_WAIT", Get([](auto& r) { r.set_wait_ms(-1); })},

@@ -240,6 +240,8 @@ const BadInput kParts[] = {
     {"TensorNotInTheLayout", kInvalid, "BAD_TENSOR",
      ChangedPart(SmallRequest, [](PartHeader& h) { h.tensor = PartTensor::kKeyScales; })},
     {"RowsOfAVerbatimLayer", kInvalid, "BAD_TENSOR", ChangedPart(WithVerbatim, [](PartHeader& h) { h.layer = 3; })},
+    {"NameOfATensorThatHasNone", kInvalid, "BAD_TENSOR",
+     ChangedWire([](auto& m) { m.mutable_part()->set_name("../keys"); })},
     {"NamedTensorUnknown", kInvalid, "BAD_TENSOR",
      ChangedPart(WithVerbatim,
                  [](PartHeader& h) {
@@ -354,6 +356,12 @@ const BadInput kSelectedRows[] = {
              EXPECT_TRUE(c.ReceiveSelection(0).has_value());
              c.SendScores(r, p, 0);
            })},
+    {"QueriesAfterTheSelection", kInvalid, "AFTER_SELECTION",
+     SmallAfter([](PutClient& c, const PutRequest& r, const Prompt& p) {
+       c.SendLayer(r, p, 0, 96);
+       EXPECT_TRUE(c.ReceiveSelection(0).has_value());
+       c.SendScores(r, p, 0);
+     })},
     {"MoreRowsThanSelected", kInvalid, "BAD_RANGE",
      After(Selecting,
            [](PutClient& c, const PutRequest& r, const Prompt& p) {
@@ -395,6 +403,18 @@ const BadInput kSelectedRows[] = {
            [](PutClient& c, const PutRequest&, const Prompt&) {
              c.SendPositions(0, {0, 1, 2});
            })},
+    {"PositionsTooMany", kInvalid, "BAD_POSITION_COUNT",
+     After(ExternalRequest,
+           [](PutClient& c, const PutRequest&, const Prompt&) {
+             c.SendPositions(0, {0, 1, 2, 3, 4});
+           })},
+    {"PositionsOfANegativeGroup", kInvalid, "BAD_GROUP",
+     After(ExternalRequest,
+           [](PutClient& c, const PutRequest&, const Prompt&) {
+             c.SendPositions(-1, {0, 1, 2, 3});
+           })},
+    {"PositionsMissingAtCommit", kInvalid, "POSITIONS_MISSING",
+     After(ExternalRequest, [](PutClient& c, const PutRequest&, const Prompt&) { c.SendCommit(); })},
     {"PositionsUnsorted", kInvalid, "BAD_POSITIONS",
      After(ExternalRequest,
            [](PutClient& c, const PutRequest&, const Prompt&) {

@@ -2,6 +2,7 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "chunkkv/v1/kv_cache_service.grpc.pb.h"
 #include "tests/support/child_process.h"
@@ -20,6 +21,18 @@ TEST(ServerProgramTest, ServesUntilItIsTerminated) {
   ExpectServed(GetAll(channel, GetRequestOf(request)), request, prompt, ReferenceKept(request, prompt).positions);
   server.process().Signal(SIGTERM);
   EXPECT_EQ(server.process().Wait(), 0);
+}
+
+TEST(ServerProgramTest, TakesAllTheDescriptorsThatItMayHave) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{.rlim_cur = 256, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  ServerProcess server(CHUNKKV_SERVER, {});
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit of_server{};
+  ASSERT_EQ(prlimit(server.process().pid(), RLIMIT_NOFILE, nullptr, &of_server), 0);
+  EXPECT_EQ(of_server.rlim_cur, before.rlim_max);
 }
 
 TEST(ServerProgramTest, TellsItsVersion) {

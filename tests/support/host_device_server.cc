@@ -3,6 +3,7 @@
 
 #include "service/options.h"
 #include "service/run_server.h"
+#include "tests/support/host_channels.h"
 #include "tests/support/host_device_memory.h"
 
 int main(int argc, char** argv) {
@@ -11,5 +12,6 @@ int main(int argc, char** argv) {
   if (!line) return exit_code;
   line->server.device = "cpu";
   line->server.open_device_memory = [] { return std::make_unique<chunkkv::HostDeviceMemory>(); };
+  line->server.open_channels = [path = line->server.channels.library_path] { return chunkkv::OpenHostChannels(path); };
   return chunkkv::RunServer(*line);
 }

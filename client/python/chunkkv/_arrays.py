@@ -62,6 +62,11 @@ def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     return found
 
 
+def torch_dtype(dtype: np.dtype[Any]) -> Any:
+    """Torch's, of a NumPy dtype."""
+    return as_tensor(np.empty(0, dtype)).dtype
+
+
 def as_tensor(array: Any) -> Any:
     """`array` as a torch tensor over the same memory; rows of a paged cache are gathered."""
     import torch

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, Bytes, byte_view
+from ._arrays import byte_view, torch_dtype
 from ._device_rows import DeviceRows
 from .errors import DataLoss
 from .paged import Rows
@@ -25,7 +25,7 @@ class InlineTensor:
 
     kind: int
     name: str
-    buffer: Bytes
+    buffer: Any  # uint8
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     row_bytes: int
@@ -33,14 +33,17 @@ class InlineTensor:
     next: int
     end: int
 
-    def take(self, part: Any, data: memoryview) -> None:
+    def take(self, part: Any, data: Any) -> None:
         if part.begin != self.next or not part.begin < part.end <= self.end:
             raise DataLoss("MALFORMED_REPLY", f"layer {part.layer}: [{part.begin}, {part.end}) follows {self.next}")
         if len(data) != (part.end - part.begin) * self.row_bytes:
             raise DataLoss("MALFORMED_REPLY", f"layer {part.layer}: {len(data)} bytes for [{part.begin}, {part.end})")
         at = (part.begin - self.first) * self.row_bytes
-        self.buffer[at:at + len(data)] = np.frombuffer(data, np.uint8)
+        self._write(slice(at, at + len(data)), data)
         self.next = part.end
+
+    def _write(self, place: slice, data: Any) -> None:
+        self.buffer[place] = np.frombuffer(data, np.uint8)
 
     @property
     def is_complete(self) -> bool:
@@ -49,8 +52,21 @@ class InlineTensor:
     def data(self) -> memoryview:
         return self.buffer.data
 
-    def rows(self) -> Array:
+    def rows(self) -> Any:
         return self.buffer.view(self.dtype).reshape(self.shape)
+
+
+class ChannelTensor(InlineTensor):
+    """One that comes over a channel: parts and buffer are uint8 tensors of a GPU."""
+
+    def _write(self, place: slice, data: Any) -> None:
+        self.buffer[place].copy_(data)
+
+    def data(self) -> memoryview:
+        return byte_view(DeviceRows(self.buffer))
+
+    def rows(self) -> Any:
+        return self.buffer.view(torch_dtype(self.dtype)).reshape(self.shape)
 
 
 @dataclass

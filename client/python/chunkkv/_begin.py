@@ -49,6 +49,7 @@ class PutRequest:
     rope: Rope | None = None
     positions: Any = None
     select_then_send: bool = False
+    any_order: bool = False
     ttl_seconds: float | None = None
     pin_seconds: float | None = None
     durability: str | None = None
@@ -87,7 +88,7 @@ def declare(request: PutRequest, layers: Sequence[AnyLayer] | None) -> Declarati
         required_features=request.required_features, model=request.model.to_wire(), shard=request.shard.to_wire(),
         prompt=request.prompt.to_wire(), layout=layout, token_count=token_count, spec=request.spec.to_wire(),
         scores=scores,
-        order=put_pb2.Begin.ANY if request.select_then_send else put_pb2.Begin.LAYER_MAJOR,
+        order=put_pb2.Begin.ANY if request.select_then_send or request.any_order else put_pb2.Begin.LAYER_MAJOR,
         send_mode=put_pb2.Begin.SELECT_THEN_SEND if request.select_then_send else put_pb2.Begin.SEND_ALL,
         durability=_enums.to_wire(put_pb2.Durability, "DURABILITY_", request.durability, "durability"),
         accept_lower_durability=request.accept_lower_durability,

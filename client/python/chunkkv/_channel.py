@@ -21,12 +21,13 @@ _RECEIVED_BYTES = 128 << 20  # parts are small; a header lists the kept position
 
 
 def channel_options(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """The client's options, `options` last. Each client has a connection of its own: one is about one core's work."""
-    return [("grpc.max_receive_message_length", _RECEIVED_BYTES), ("grpc.max_send_message_length", _SENT_BYTES),
-            ("grpc.use_local_subchannel_pool", 1),
-            # A call whose server has vanished ends UNAVAILABLE.
-            ("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.http2.max_pings_without_data", 0), *options]
+    """The client's options, those of `options` in their place. Each client has a connection of its own: one is about one
+    core's work."""
+    return list({"grpc.max_receive_message_length": _RECEIVED_BYTES, "grpc.max_send_message_length": _SENT_BYTES,
+                 "grpc.use_local_subchannel_pool": 1,
+                 # A call whose server has vanished ends UNAVAILABLE.
+                 "grpc.keepalive_time_ms": 30_000, "grpc.keepalive_timeout_ms": 20_000,
+                 "grpc.http2.max_pings_without_data": 0, **dict(options)}.items())
 
 
 def method(build: Callable[P, R], action: Callable[[S, R], T]) -> Callable[Concatenate[S, P], T]:

@@ -32,12 +32,21 @@ def encode_region_part(layer: int, tensor: int, range_kind: int, begin: int, end
     return bytes(put_pb2.PutCacheRequest(part=part).SerializeToString())
 
 
+def encode_channel_part(layer: int, tensor: int, range_kind: int, begin: int, end: int, channel_id: bytes,
+                        size_bytes: int) -> bytes:
+    """A PutCacheRequest with a part that comes over a channel."""
+    payload = payload_pb2.TensorPayload(nccl=payload_pb2.NcclTransfer(channel_id=channel_id, length_bytes=size_bytes))
+    part = payload_pb2.Part(layer=layer, tensor=tensor, range=range_kind, begin=begin, end=end, payload=payload)
+    return bytes(put_pb2.PutCacheRequest(part=part).SerializeToString())
+
+
 def decode_put_response(raw: bytes) -> put_pb2.PutCacheResponse:
     return _decode(put_pb2.PutCacheResponse, raw)
 
 
-def decode_get_response(raw: bytes) -> tuple[get_pb2.GetCacheResponse, None] | tuple[payload_pb2.Part, memoryview]:
-    """A message and None, or a part without its bytes, and these: verified, a view into `raw`.
+def decode_get_response(raw: bytes) -> tuple[get_pb2.GetCacheResponse | payload_pb2.Part, memoryview | None]:
+    """A message and None, or a part without its bytes, and these: verified, a view into `raw`. A part that comes over a
+    channel has none, and its payload says so.
 
     Errors: DataLoss (MALFORMED_REPLY, PART_CHECKSUM).
     """
@@ -48,10 +57,13 @@ def decode_get_response(raw: bytes) -> tuple[get_pb2.GetCacheResponse, None] | t
     if payload is None:
         raise DataLoss("MALFORMED_REPLY", "a part without payload")
     payload_head, data = _take_bytes_field(payload)
+    message, carrier = _decode(payload_pb2.Part, head), _decode(payload_pb2.TensorPayload, payload_head)
+    if carrier.HasField("nccl") and data is None:
+        message.payload.CopyFrom(carrier)
+        return message, None
     if data is None:
         raise DataLoss("MALFORMED_REPLY", "a part without inline bytes")
-    message = _decode(payload_pb2.Part, head)
-    if part_checksum(data) != _decode(payload_pb2.TensorPayload, payload_head).checksum:
+    if part_checksum(data) != carrier.checksum:
         raise DataLoss("PART_CHECKSUM", f"layer {message.layer}, [{message.begin}, {message.end})")
     return message, data
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from . import _enums
 from ._arrays import NUMPY_DTYPES, Bytes
-from ._arrivals import FIELDS, Arrival, InlineTensor, PlacedTensor, TensorName
+from ._arrivals import FIELDS, Arrival, ChannelTensor, InlineTensor, PlacedTensor, TensorName
+from ._channel_transfers import ChannelGet
 from ._frames import decode_get_header, decode_get_response
 from ._layout import attention_index, attention_layer_count, layer_count, run_of
 from ._places import Places
@@ -42,10 +43,12 @@ class Expected:
 
 class GetReader:
     """Takes a get's messages in order; header is there after the first. The layers come inline; or they are written to
-    `places`; or the entry is to be mapped, and the header is all that comes."""
+    `places`; or they come over `channel`, which has taken each message before; or the entry is to be mapped, and the
+    header is all that comes."""
 
-    def __init__(self, expected: Expected, places: Places | None = None, is_mapped: bool = False):
-        self._expected, self._places, self._is_mapped = expected, places, is_mapped
+    def __init__(self, expected: Expected, places: Places | None = None, is_mapped: bool = False,
+                 channel: ChannelGet | None = None):
+        self._expected, self._places, self._is_mapped, self._channel = expected, places, is_mapped, channel
         self._mapping: Any = None
         self._incoming: list[Arrival] = []
         self._layer = 0
@@ -57,7 +60,7 @@ class GetReader:
     def feed(self, raw: bytes) -> EntryLayer | None:
         """The layer that `raw` completed, if it did. Errors: DataLoss."""
         message, data = decode_get_response(raw)
-        if data is not None:
+        if isinstance(message, payload_pb2.Part):
             self._take_part(message, data)
             return None
         kind = message.WhichOneof("message")
@@ -254,9 +257,11 @@ class GetReader:
                 self._incoming.append(PlacedTensor(name[1], name[2], place, False))
                 continue
             row_bytes = math.prod(shape[1:]) * dtype.itemsize
-            buffer = np.empty(shape[0] * row_bytes, np.uint8)
-            self._incoming.append(InlineTensor(name[1], name[2], buffer, dtype, shape, row_bytes, first, first,
-                                               first + shape[0]))
+            size, uint8 = shape[0] * row_bytes, np.dtype(np.uint8)
+            buffer = np.empty(size, uint8) if self._channel is None else self._channel.empty(size, uint8)
+            kind = InlineTensor if self._channel is None else ChannelTensor
+            self._incoming.append(kind(name[1], name[2], buffer, dtype, shape, row_bytes, first, first,
+                                       first + shape[0]))
 
     def _note_written(self, layer: int) -> None:
         if self.header is None or layer != self._layer:
@@ -265,12 +270,15 @@ class GetReader:
             if isinstance(arrival, PlacedTensor):
                 arrival.is_complete = True
 
-    def _take_part(self, part: Any, data: memoryview) -> None:
+    def _take_part(self, part: Any, data: memoryview | None) -> None:
         if self.header is None or part.layer != self._layer:
             raise DataLoss("MALFORMED_REPLY", f"a part of layer {part.layer} out of order")
+        if (data is None) != (self._channel is not None):
+            raise DataLoss("MALFORMED_REPLY", f"a part of layer {part.layer} came another way than was asked for")
+        taken = data if self._channel is None else self._channel.bytes_of(part.payload.nccl)
         for incoming in self._incoming:
             if isinstance(incoming, InlineTensor) and (incoming.kind, incoming.name) == (part.tensor, part.name):
-                return incoming.take(part, data)
+                return incoming.take(part, taken)
         raise DataLoss("MALFORMED_REPLY", f"layer {part.layer} has no tensor {part.tensor} {part.name}")
 
     def _end_layer(self, end: Any) -> EntryLayer:

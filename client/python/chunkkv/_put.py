@@ -11,6 +11,7 @@ import numpy as np
 
 from ._arrays import Array, byte_view
 from ._begin import AnyLayer, PutRequest, declare
+from ._channel_transfers import ChannelPut
 from ._frames import encode_part, encode_region_part
 from ._layout import attention_index, layer_count, run_of
 from ._lending import LentMemory
@@ -43,6 +44,7 @@ class PutConversation:
         self._token_total = 0
         self._scores_are_sent = False
         self._lent: LentMemory | None = None
+        self._channel: ChannelPut | None = None
         self._has_lent = False  # a part in a region was sent, and the server may read it still
         self.result: PutResult | None = None
 
@@ -51,6 +53,10 @@ class PutConversation:
         if lent.regions:
             self._lent = lent
             self._request.transfer_id = os.urandom(16)
+
+    def use_channel(self, channel: ChannelPut) -> None:
+        """What is on the channel's GPU, and in no region, goes over it. Before begin."""
+        self._channel = channel
 
     @property
     def transfer_in_doubt(self) -> bytes:
@@ -96,6 +102,8 @@ class PutConversation:
             yield from self.begin(None if self._request.layout is not None else self._like(layer))
         if self.result is not None:
             return
+        if self._request.any_order:
+            raise InvalidArgument("ANY_ORDER", "its layers come by send_tokens")
         index = self._take_index(layer)
         if isinstance(layer, Layer):
             yield from self._scores(index, layer)
@@ -104,6 +112,28 @@ class PutConversation:
             return
         self._held.append((index, layer))
         yield from self._release(wait=not self._selection_waits_for_all)
+
+    def send_tokens(self, index: int, first_token: int, layer: Layer) -> Steps[None]:
+        """Rows of layer `index` from first_token on, and what of it is scored where `layer` has that."""
+        if not self._request.any_order:
+            raise InvalidArgument("ANY_ORDER", "tokens come range by range where the put was opened with any_order")
+        if not self.has_begun:
+            yield from self.begin()
+        if self.result is not None:
+            return
+        if not 0 <= index < layer_count(self._layout):
+            raise InvalidArgument("TOO_MANY_LAYERS", f"the layout has no layer {index}")
+        run = run_of(self._layout, index)
+        if not run.HasField("attention"):
+            raise InvalidArgument("LAYOUT", f"layer {index} is not of the declared kind")
+        self._check_kind(index, layer, run.attention)
+        if not 0 <= first_token <= self._token_total - layer.row_count:
+            raise InvalidArgument("BAD_RANGE", f"{layer.row_count} rows from {first_token} on are not within the "
+                                               f"{self._token_total} of the prompt")
+        if layer.score_input() is not None:
+            yield from self._scores(index, layer)
+        for tensor, rows in layer.row_tensors():
+            yield from self._row_parts(index, tensor, payload_pb2.RANGE_KIND_TOKENS, rows, None, first_token)
 
     def put(self, layers: Sequence[AnyLayer]) -> Steps[PutResult]:
         """The whole put; where selection comes first, all scores travel before any rows."""
@@ -158,16 +188,19 @@ class PutConversation:
         return index
 
     def _check_shape(self, index: int, layer: Layer, run: Any) -> None:
-        """Refuses a layer whose bytes would fit but mean something else."""
-        given = layer.run(self._request.rope).attention
-        for name in ("kv_head_count", "key_head_size", "value_head_size", "dtype", "value_dtype"):
-            if getattr(given, name) != getattr(run, name) and not (name == "value_dtype" and run.value_head_size == 0):
-                raise InvalidArgument("LAYOUT", f"layer {index} has another {name} than declared")
+        self._check_kind(index, layer, run)
         rows = self._token_total
         if self._kept:
             rows = len(self._kept[self._group_index(index)])
         if layer.row_count != rows:
             raise InvalidArgument("LAYOUT", f"layer {index} has {layer.row_count} rows, not {rows}")
+
+    def _check_kind(self, index: int, layer: Layer, run: Any) -> None:
+        """Refuses a layer whose bytes would fit but mean something else."""
+        given = layer.run(self._request.rope).attention
+        for name in ("kv_head_count", "key_head_size", "value_head_size", "dtype", "value_dtype"):
+            if getattr(given, name) != getattr(run, name) and not (name == "value_dtype" and run.value_head_size == 0):
+                raise InvalidArgument("LAYOUT", f"layer {index} has another {name} than declared")
 
     def _group_index(self, layer: int) -> int:
         at = attention_index(self._layout, layer)
@@ -247,19 +280,25 @@ class PutConversation:
             end = min(begin + PART_BYTES, len(data))
             yield encode_part(layer, tensor, payload_pb2.RANGE_KIND_BYTES, begin, end, data[begin:end], name)
 
-    def _row_parts(self, layer: int, tensor: int, range_kind: int, rows: Rows, chosen: Array | None) -> Iterator[bytes]:
-        """The rows, or the chosen ones, where they lie, or as parts of about 1 MiB."""
+    def _row_parts(self, layer: int, tensor: int, range_kind: int, rows: Rows, chosen: Array | None,
+                   first: int = 0) -> Iterator[bytes]:
+        """The rows, or the chosen ones, where they lie, or as parts of about 1 MiB: over the channel, or inline. first:
+        the range's index of the first one."""
         count = len(rows) if chosen is None else len(chosen)
         place = self._lent.slice_of_rows(rows, chosen) if self._lent and not self._must_arrive else None
         if place is not None:
             self._has_lent = True
-            yield encode_region_part(layer, tensor, range_kind, 0, count, place)
+            yield encode_region_part(layer, tensor, range_kind, first, first + count, place)
             return
-        step = max(1, PART_BYTES // (rows[0].size * rows.itemsize))
+        step = max(1, PART_BYTES // (rows.shape[1] * rows.shape[2] * rows.itemsize))
+        moment = self._channel.moment_of(rows) if self._channel else None
         for begin in range(0, count, step):
             end = min(begin + step, count)
+            if self._channel is not None and moment is not None:
+                yield self._channel.announce(layer, tensor, range_kind, begin, end, rows, chosen, moment, first)
+                continue
             part = rows[begin:end] if chosen is None else rows[chosen[begin:end]]
-            yield encode_part(layer, tensor, range_kind, begin, end, byte_view(part))
+            yield encode_part(layer, tensor, range_kind, first + begin, first + end, byte_view(part))
 
     @property
     def _must_arrive(self) -> bool:

@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from . import _channel, errors, operations
+from ._ahead import AsyncAhead
 from ._begin import AnyLayer
 from ._channel import method
 from ._frames import decode_put_response
@@ -24,12 +25,15 @@ from ._put import HALF_CLOSE, PutConversation, Steps
 from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_call
 from ._requests import GetCall, PutCall, get_call, put_call
 from ._shared_memory import new_memory
+from .channels import AsyncChannel, ChannelEnd
+from .layers import Layer
 from .operations import Operation
 from .regions import AsyncDeviceRegion, AsyncRegion
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
-from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
+from .v1 import catalog_pb2, kv_cache_service_pb2_grpc, transport_pb2
 
 T = TypeVar("T")
+_MakeAhead = Callable[..., AsyncAhead]
 
 
 class _CallEnd:
@@ -75,12 +79,15 @@ class AsyncClient:
         self._get_cache = self._channel.unary_stream(_channel.GET_CACHE)
         self._put_cache = self._channel.stream_stream(_channel.PUT_CACHE)
         self._lent = LentMemory()
+        self._channels: set[AsyncChannel] = set()
         self._local: LocalSocket | None = None
         self._local_lock = asyncio.Lock()
 
     async def close(self) -> None:
-        """Ends all calls, and closes the regions."""
+        """Ends all calls, and closes the regions and channels."""
         try:
+            for channel in tuple(self._channels):
+                await channel.close()
             for region in self._lent.regions:
                 await region.close()
         finally:
@@ -109,21 +116,26 @@ class AsyncClient:
     def _put_stream(self, call: PutCall) -> _PutStream:
         put = call.conversation
         put.lend(self._lent)
-        return _PutStream(self._put_cache, call.timeout, self._metadata, lambda: self._quiesce_put(put))
+        return _PutStream(self._put_cache, call.timeout, self._metadata, lambda: self._quiesce_put(put),
+                          call.use_channel())
 
     def _get_layers(self, call: GetCall) -> AsyncLayerStream:
         """Gets one entry layer by layer, so that decoding can start before the rest is there. into: arrays by (layer,
         name) alone."""
         if call.mapped or isinstance(call.into, AsyncRegion):
             raise errors.InvalidArgument("INTO", "an entry is mapped, or written to new arrays of a region, by get")
+        if call.channel is not None:
+            transfer = call.channel.new_get()
+            return self._stream(call.over_channel(), GetReader(call.expected, channel=transfer),
+                                call.channel.ahead(transfer))
         if call.into is None:
             return self._stream(call, GetReader(call.expected))
         given = GivenPlaces(call.into, self._lent)
         return self._stream(call.to_places(given), GetReader(call.expected, given))
 
-    def _stream(self, call: GetCall, reader: GetReader) -> AsyncLayerStream:
+    def _stream(self, call: GetCall, reader: GetReader, ahead: _MakeAhead | None = None) -> AsyncLayerStream:
         rpc = self._get_cache(call.request.SerializeToString(), timeout=call.timeout, metadata=self._metadata)
-        return AsyncLayerStream(rpc, reader, lambda: self._quiesce(call.request.transfer_id))
+        return AsyncLayerStream(rpc, reader, lambda: self._quiesce(call.request.transfer_id), ahead)
 
     async def _get(self, call: GetCall) -> Entry:
         """Gets one entry, whole and verified, or fails."""
@@ -172,6 +184,35 @@ class AsyncClient:
         region = AsyncDeviceRegion(tensor, span, region_id, self._unregister)
         self._lent.add(region)
         return region
+
+    async def open_channel(self, device: Any = "cuda", *, library: str | None = None) -> AsyncChannel:
+        """As Client.open_channel."""
+        end, offered = await asyncio.to_thread(ChannelEnd, device, library), (await self.capabilities()).channels
+        version, loop = end.check_version(offered.nccl_version), asyncio.get_running_loop()
+        holding = self._stub.HoldChannels(transport_pb2.HoldChannelsRequest(), metadata=self._metadata)
+        try:
+            held = await _Receiver(holding).receive()
+            owner = b"" if held is None else held.owner_id
+            rank = end.join(*await self._run(operations.open_channel(owner, next(iter(offered.devices), 0), version)))
+            end.watch(lambda: loop.call_soon_threadsafe(holding.cancel))
+            holding.add_done_callback(lambda _: end.lose())
+            await asyncio.wrap_future(rank.opened)
+        except BaseException:
+            end.fail(errors.Cancelled("CANCELLED", "by the client"))
+            holding.cancel()
+            raise
+        channel = AsyncChannel(end, rank, self._close_channel)
+        self._channels.add(channel)
+        return channel
+
+    async def _close_channel(self, channel: AsyncChannel) -> None:
+        self._channels.discard(channel)
+        if channel.begin_close():
+            try:
+                await self._run(operations.close_channel(channel.channel_id))
+            except errors.Error:
+                pass  # it has ended there, or will, with the stream that holds it
+        await asyncio.to_thread(channel.join)
 
     async def _local_socket(self) -> LocalSocket:
         """The connection to the server's local socket, a new one where there is none."""
@@ -231,6 +272,7 @@ class AsyncClient:
     pin = method(operations.pin, _run)
     pin_many = method(operations.pin_many, _run)
     unpin = method(operations.unpin, _run)
+    unpin_many = method(operations.unpin_many, _run)
     delete = method(operations.delete, _run)
     delete_many = method(operations.delete_many, _run)
     trim = method(operations.trim, _run)
@@ -292,8 +334,10 @@ class AsyncLayerStream:
     Leaving the async with statement before the end cancels the get, and returns when nothing is written to a region any
     more."""
 
-    def __init__(self, rpc: Any, reader: GetReader, quiesce: Callable[[], Awaitable[None]]):
+    def __init__(self, rpc: Any, reader: GetReader, quiesce: Callable[[], Awaitable[None]],
+                 ahead: _MakeAhead | None = None):
         self._rpc, self._reader, self._quiesce = _Receiver(rpc), reader, quiesce
+        self._ahead = ahead(rpc, self._rpc.receive) if ahead else None
         self._is_over = False
 
     @property
@@ -320,9 +364,11 @@ class AsyncLayerStream:
     async def _receive(self) -> EntryLayer | None:
         """The layer that the next message completed, if it did. StopAsyncIteration at the end."""
         try:
-            raw = await self._rpc.receive()
+            raw = await (self._ahead or self._rpc).receive()
             if raw is not None:
-                return self._reader.feed(raw)
+                if self._ahead is None:
+                    return self._reader.feed(raw)
+                return await asyncio.to_thread(self._reader.feed, raw)  # waits for the GPU
         except BaseException:
             await self._end()
             raise
@@ -430,6 +476,11 @@ class AsyncPutSession:
     async def send_layer(self, layer: AnyLayer) -> None:
         await self._stream.run(self._put.send_layer(layer))
 
+    async def send_tokens(self, index: int, first_token: int, layer: Layer) -> None:
+        """Rows of layer `index`, of the tokens from first_token on; of a put opened with any_order. Ranges come in any
+        order, each row of each layer once. The last one of a layer that is scored brings its queries."""
+        await self._stream.run(self._put.send_tokens(index, first_token, layer))
+
     async def commit(self) -> PutResult:
         return await self._stream.run(self._put.commit())
 
@@ -448,9 +499,11 @@ class AsyncPutSession:
 class _PutStream:
     """The I/O of one put; opened by the first message."""
 
-    def __init__(self, rpc: Any, timeout: float | None, metadata: Any, quiesce: Callable[[], Awaitable[None]]):
+    def __init__(self, rpc: Any, timeout: float | None, metadata: Any, quiesce: Callable[[], Awaitable[None]],
+                 ahead: _MakeAhead | None):
         self._rpc, self._options = rpc, {"timeout": timeout, "metadata": metadata}
-        self._quiesce = quiesce
+        self._quiesce, self._make_ahead = quiesce, ahead
+        self._responses: Any = None
         self._call: Any = None
         self._receiver: _Receiver | None = None
         self._end: _CallEnd | None = None
@@ -475,6 +528,9 @@ class _PutStream:
         if self._call is None:
             self._call = self._rpc(**self._options)
             self._receiver, self._end = _Receiver(self._call), _CallEnd(self._call)
+            self._responses = self._receiver
+            if self._make_ahead is not None:
+                self._responses = self._make_ahead(self._call, self._receiver.receive)
         assert self._end is not None
         try:
             if message == HALF_CLOSE:
@@ -485,8 +541,7 @@ class _PutStream:
             raise await self._end.error() from error
 
     async def _read(self) -> Any:
-        assert self._receiver is not None
-        raw = await self._receiver.receive()
+        raw = await self._responses.receive()
         return None if raw is None else decode_put_response(raw)
 
     def cancel(self) -> None:

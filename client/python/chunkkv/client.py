@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 
 from . import _channel, errors, operations
+from ._ahead import Ahead
 from ._begin import AnyLayer
 from ._channel import method
 from ._frames import decode_put_response
@@ -24,10 +25,12 @@ from ._put import HALF_CLOSE, PutConversation, Steps
 from ._record import RecordCall, RecordedPut, RecordReader, SkippedPuts, record_call
 from ._requests import GetCall, PutCall, get_call, put_call
 from ._shared_memory import new_memory
+from .channels import Channel, ChannelEnd
+from .layers import Layer
 from .operations import Operation
 from .regions import DeviceRegion, Region
 from .results import Entry, EntryHeader, EntryInfo, EntryLayer, PutResult, WatchEvent
-from .v1 import catalog_pb2, kv_cache_service_pb2_grpc
+from .v1 import catalog_pb2, kv_cache_service_pb2_grpc, transport_pb2
 
 T = TypeVar("T")
 
@@ -53,12 +56,15 @@ class Client:
         self._get_cache = self._channel.unary_stream(_channel.GET_CACHE)
         self._put_cache = self._channel.stream_stream(_channel.PUT_CACHE)
         self._lent = LentMemory()
+        self._channels: set[Channel] = set()
         self._local: LocalSocket | None = None
         self._local_lock = threading.Lock()
 
     def close(self) -> None:
-        """Ends all calls, and closes the regions."""
+        """Ends all calls, and closes the regions and channels."""
         try:
+            for channel in tuple(self._channels):
+                channel.close()
             for region in self._lent.regions:
                 region.close()
         finally:
@@ -87,12 +93,18 @@ class Client:
     def _put_stream(self, call: PutCall) -> _PutStream:
         put = call.conversation
         put.lend(self._lent)
-        return _PutStream(self._put_cache, call.timeout, self._metadata, lambda: self._quiesce_put(put))
+        return _PutStream(self._put_cache, call.timeout, self._metadata, lambda: self._quiesce_put(put),
+                          call.use_channel())
 
     def _get_layers(self, call: GetCall) -> LayerStream:
         """Gets one entry layer by layer, so that decoding can start before the rest is there."""
         if call.mapped:
             raise errors.InvalidArgument("MAPPED", "an entry is mapped by get")
+        if call.channel is not None:
+            transfer = call.channel.new_get()
+            rpc = self._get_rpc(call.over_channel())
+            return LayerStream(call.channel.ahead(transfer)(rpc), GetReader(call.expected, channel=transfer),
+                               lambda: None)
         if call.into is None:
             return self._stream(call, GetReader(call.expected))
         if isinstance(call.into, Region):
@@ -102,8 +114,10 @@ class Client:
         return self._stream(call.to_places(given), GetReader(call.expected, given))
 
     def _stream(self, call: GetCall, reader: GetReader) -> LayerStream:
-        rpc = self._get_cache(call.request.SerializeToString(), timeout=call.timeout, metadata=self._metadata)
-        return LayerStream(rpc, reader, lambda: self._quiesce(call.request.transfer_id))
+        return LayerStream(self._get_rpc(call), reader, lambda: self._quiesce(call.request.transfer_id))
+
+    def _get_rpc(self, call: GetCall) -> Any:
+        return self._get_cache(call.request.SerializeToString(), timeout=call.timeout, metadata=self._metadata)
 
     def _get(self, call: GetCall) -> Entry:
         """Gets one entry, whole and verified, or fails."""
@@ -152,6 +166,44 @@ class Client:
         region = DeviceRegion(tensor, span, region_id, self._unregister)
         self._lent.add(region)
         return region
+
+    def open_channel(self, device: Any = "cuda", *, library: str | None = None) -> Channel:
+        """An NCCL channel between a GPU of this process and the server's: put(channel=...) sends tensors of that GPU over
+        it, and get(channel=...) receives them there. library: of NCCL, by default the one that torch has brought with it,
+        or the system's; its version must be the server's.
+
+        Errors: FailedPrecondition (CHANNELS_DISABLED, NCCL_VERSION), Unavailable (NCCL_NOT_FOUND, PEER_LOST,
+        CHANNEL_TIMEOUT, NCCL_ERROR), Unimplemented (NCCL_NOT_BUILT), ResourceExhausted (TOO_MANY_CHANNELS,
+        CHANNELS_NEVER_JOINED), InvalidArgument (NOT_ON_DEVICE).
+        """
+        end, offered = ChannelEnd(device, library), self.capabilities().channels
+        version = end.check_version(offered.nccl_version)
+        holding = self._stub.HoldChannels(transport_pb2.HoldChannelsRequest(), metadata=self._metadata)
+        try:
+            owner = next(holding).owner_id
+            rank = end.join(*self._run(operations.open_channel(owner, next(iter(offered.devices), 0), version)))
+            end.watch(holding.cancel)
+            if not holding.add_callback(end.lose):
+                end.lose()
+            rank.opened.result()
+        except BaseException as error:
+            end.fail(errors.Cancelled("CANCELLED", "by the client"))
+            holding.cancel()
+            if isinstance(error, grpc.RpcError):
+                raise _error(error) from error
+            raise
+        channel = Channel(end, rank, self._close_channel)
+        self._channels.add(channel)
+        return channel
+
+    def _close_channel(self, channel: Channel) -> None:
+        self._channels.discard(channel)
+        if channel.begin_close():
+            try:
+                self._run(operations.close_channel(channel.channel_id))
+            except errors.Error:
+                pass  # it has ended there, or will, with the stream that holds it
+        channel.join()
 
     def _local_socket(self) -> LocalSocket:
         """The connection to the server's local socket, a new one where there is none."""
@@ -202,6 +254,7 @@ class Client:
     pin = method(operations.pin, _run)
     pin_many = method(operations.pin_many, _run)
     unpin = method(operations.unpin, _run)
+    unpin_many = method(operations.unpin_many, _run)
     delete = method(operations.delete, _run)
     delete_many = method(operations.delete_many, _run)
     trim = method(operations.trim, _run)
@@ -368,6 +421,11 @@ class PutSession:
     def send_layer(self, layer: AnyLayer) -> None:
         self._stream.run(self._put.send_layer(layer))
 
+    def send_tokens(self, index: int, first_token: int, layer: Layer) -> None:
+        """Rows of layer `index`, of the tokens from first_token on; of a put opened with any_order. Ranges come in any
+        order, each row of each layer once. The last one of a layer that is scored brings its queries."""
+        self._stream.run(self._put.send_tokens(index, first_token, layer))
+
     def commit(self) -> PutResult:
         return self._stream.run(self._put.commit())
 
@@ -427,9 +485,11 @@ class _Outbox:
 class _PutStream:
     """The I/O of one put; opened by the first message."""
 
-    def __init__(self, rpc: Any, timeout: float | None, metadata: Any, quiesce: Callable[[], None]):
+    def __init__(self, rpc: Any, timeout: float | None, metadata: Any, quiesce: Callable[[], None],
+                 ahead: Callable[[Any], Ahead] | None):
         self._rpc, self._options = rpc, {"timeout": timeout, "metadata": metadata}
-        self._quiesce = quiesce
+        self._quiesce, self._ahead = quiesce, ahead
+        self._responses: Any = None
         self._outbox = _Outbox()
         self._call: Any = None
 
@@ -454,6 +514,7 @@ class _PutStream:
             self._call = self._rpc(self._outbox, **self._options)
             if not self._call.add_callback(self._outbox.close):
                 self._outbox.close()
+            self._responses = self._ahead(self._call) if self._ahead else self._call
         if message == HALF_CLOSE:
             self._outbox.finish()
         elif not self._outbox.put(message):
@@ -463,7 +524,7 @@ class _PutStream:
 
     def _read(self) -> Any:
         try:
-            return decode_put_response(next(self._call))
+            return decode_put_response(next(self._responses))
         except StopIteration:
             return None
         except grpc.RpcError as error:

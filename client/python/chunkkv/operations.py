@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 from . import _enums, errors
 from ._begin import milliseconds
 from ._cuda_driver import ExportedMemory
+from ._rendezvous import routing_key_of
 from .errors import InvalidArgument
 from .identity import ModelIdentity, PromptKey, Shard, prompt_of, variant_of
-from .results import (Capabilities, EntryInfo, FoundEntry, Pin, PrefixMatch, RegionInfo, ReuseProfile, Stats,
+from .results import (Capabilities, ChannelSupport, EntryInfo, FoundEntry, Pin, PrefixMatch, RegionInfo, ReuseProfile, Stats,
                       TrimResult, WatchEvent, durability_name, policy_name, tier_name)
 from .spec import EXACT, CompactionSpec, ReuseGroup
 from .v1 import catalog_pb2, compaction_pb2, get_pb2, identity_pb2, layout_pb2, transport_pb2
@@ -35,7 +36,7 @@ class Operation(Generic[T]):
 @dataclass(frozen=True)
 class Selector:
     """Names an entry: by entry_id; or by model, by tokens or key, and by spec or variant (default: exact). With
-    if_entry_id only if it is that very entry."""
+    if_entry_id only if it is that very entry. routing_key: of a RoutedClient, where it is not the prompt's."""
 
     model: Model | None = None
     tokens: Any = None
@@ -45,6 +46,14 @@ class Selector:
     shard: Shard = field(default_factory=Shard)
     entry_id: bytes | None = None
     if_entry_id: bytes | None = None
+    routing_key: str = ""
+
+    @property
+    def routing(self) -> bytes:
+        """The routing key. Errors: InvalidArgument (ROUTING_KEY) where only an entry_id is given."""
+        if self.tokens is None and self.key is None and not self.routing_key:
+            raise InvalidArgument("ROUTING_KEY", "an entry_id alone does not say whose it is: give routing_key too")
+        return self.routing_key.encode() or routing_key_of(prompt_of(self.tokens, self.key))
 
     def to_wire(self) -> catalog_pb2.EntrySelector:
         if self.entry_id is not None:
@@ -62,7 +71,8 @@ class Selector:
 @dataclass(frozen=True)
 class Query:
     """A prompt whose longest stored prefix is wanted. key needs block digests. accept: as of get. shards: all must have
-    committed; empty: the whole model as one. hold_seconds: a lease on what is found."""
+    committed; empty: the whole model as one. hold_seconds: a lease on what is found. routing_key: of a RoutedClient,
+    where it is not the prompt's."""
 
     model: Model
     tokens: Any = None
@@ -71,6 +81,12 @@ class Query:
     shards: Sequence[Shard] = ()
     block_extra: Sequence[bytes] = ()
     hold_seconds: float | None = None
+    routing_key: str = ""
+
+    @property
+    def routing(self) -> bytes:
+        """The routing key."""
+        return self.routing_key.encode() or routing_key_of(prompt_of(self.tokens, self.key, self.block_extra))
 
     def to_wire(self) -> catalog_pb2.FindLongestPrefixRequest.Query:
         return catalog_pb2.FindLongestPrefixRequest.Query(
@@ -101,7 +117,7 @@ def _item_error(status: Any) -> errors.Error | None:
     return errors.from_status(status.code, status.reason, status.message) if status.code else None
 
 
-def _only(results: list[Any]) -> Any:
+def only(results: Sequence[Any]) -> Any:
     """The result of a batch of one. Errors: the item's."""
     if len(results) != 1:
         raise errors.DataLoss("MALFORMED_REPLY", f"{len(results)} items for one")
@@ -137,7 +153,7 @@ def find_longest_prefix(
         timeout: float | None = None) -> Operation[PrefixMatch | None]:
     """What covers the most tokens of a prompt, or None. See Query."""
     many = find([Query(model, tokens, key, accept, shards, block_extra, hold_seconds)], timeout=timeout)
-    return Operation(many.rpc, many.request, lambda reply: _only(many.parse(reply)), timeout)
+    return Operation(many.rpc, many.request, lambda reply: only(many.parse(reply)), timeout)
 
 
 def describe_many(selectors: Sequence[Selector], *, positions: bool = False,
@@ -156,7 +172,7 @@ def describe(*, model: Model | None = None, tokens: Any = None, key: bytes | Pro
     """Metadata without the bytes. See Selector. Errors: NotFound."""
     selector = Selector(model, tokens, key, spec, variant, shard, entry_id, if_entry_id)
     many = describe_many([selector], positions=positions)
-    return Operation(many.rpc, many.request, lambda reply: _only(many.parse(reply)), timeout)
+    return Operation(many.rpc, many.request, lambda reply: only(many.parse(reply)), timeout)
 
 
 def pin_many(selectors: Sequence[Selector], *, seconds: float,
@@ -175,20 +191,27 @@ def pin(*, seconds: float, model: Model | None = None, tokens: Any = None, key: 
     """Keeps an entry from eviction for so long, or until unpin. See Selector. Errors: NotFound."""
     selector = Selector(model, tokens, key, spec, variant, shard, entry_id, if_entry_id)
     many = pin_many([selector], seconds=seconds)
-    return Operation(many.rpc, many.request, lambda reply: _only(many.parse(reply)), timeout)
+    return Operation(many.rpc, many.request, lambda reply: only(many.parse(reply)), timeout)
+
+
+def unpin_many(pins: Sequence[Pin | PrefixMatch | bytes], *,
+               timeout: float | None = None) -> Operation[list[errors.Error | None]]:
+    """Ends each lease; an Error for one that failed, else None."""
+    ids = [item.pin_id if isinstance(item, Pin) else item.lease_id if isinstance(item, PrefixMatch) else item
+           for item in pins]
+    return Operation("UnpinCaches", catalog_pb2.UnpinCachesRequest(pin_ids=ids),
+                     lambda reply: [_item_error(item) for item in reply.items], timeout)
 
 
 def unpin(*pins: Pin | PrefixMatch | bytes, timeout: float | None = None) -> Operation[None]:
     """Ends leases early: of pin, or of find. Errors: NotFound, the first item's that failed."""
-    ids = [item.pin_id if isinstance(item, Pin) else item.lease_id if isinstance(item, PrefixMatch) else item
-           for item in pins]
-    return Operation("UnpinCaches", catalog_pb2.UnpinCachesRequest(pin_ids=ids),
-                     lambda reply: _raise_first(reply.items), timeout)
+    many = unpin_many(pins)
+    return Operation(many.rpc, many.request, lambda reply: raise_first(many.parse(reply)), timeout)
 
 
-def _raise_first(items: Any) -> None:
-    for item in items:
-        error = _item_error(item)
+def raise_first(items: Sequence[errors.Error | None]) -> None:
+    """Errors: the first item's that failed."""
+    for error in items:
         if error is not None:
             raise error
 
@@ -207,7 +230,7 @@ def delete(*, model: Model | None = None, tokens: Any = None, key: bytes | Promp
     """Removes an entry. See Selector. Errors: NotFound, FailedPrecondition (PINNED)."""
     selector = Selector(model, tokens, key, spec, variant, shard, entry_id, if_entry_id)
     many = delete_many([selector])
-    return Operation(many.rpc, many.request, lambda reply: _only(many.parse(reply)), timeout)
+    return Operation(many.rpc, many.request, lambda reply: only(many.parse(reply)), timeout)
 
 
 def trim(*, older_than_seconds: float | None = None, fingerprint: bytes | None = None, prefix_tokens: Any = None,
@@ -254,7 +277,8 @@ def capabilities(*, timeout: float | None = None) -> Operation[Capabilities]:
             tuple(_figures(device) for device in reply.devices), _figures(reply.limits), reply.record_format_version,
             tuple(ReuseProfile(profile.name, profile.fingerprint, tuple(map(ReuseGroup.from_wire, profile.groups)),
                                CompactionSpec.from_wire(profile.spec), profile.given_chunks, profile.max_loss)
-                  for profile in reply.profiles), reply.local_socket)
+                  for profile in reply.profiles), reply.local_socket,
+            ChannelSupport(reply.channels.unavailable, reply.channels.nccl_version, tuple(reply.channels.devices)))
 
     return Operation("GetCapabilities", catalog_pb2.GetCapabilitiesRequest(), parse, timeout)
 
@@ -314,3 +338,13 @@ def quiesce_transfer(transfer_id: bytes) -> Operation[None]:
 def _figures(message: Any) -> dict[str, Any]:
     """A flat message as a dictionary of all its fields."""
     return {item.name: getattr(message, item.name) for item in message.DESCRIPTOR.fields}
+
+
+def open_channel(owner_id: bytes, device: int, nccl_version: int) -> Operation[tuple[bytes, bytes]]:
+    """(channel id, NCCL's unique id)."""
+    request = transport_pb2.OpenChannelRequest(owner_id=owner_id, device=device, nccl_version=nccl_version)
+    return Operation("OpenChannel", request, lambda reply: (reply.channel_id, reply.nccl_unique_id), None)
+
+
+def close_channel(channel_id: bytes) -> Operation[None]:
+    return Operation("CloseChannel", transport_pb2.CloseChannelRequest(channel_id=channel_id), lambda _: None, 5.0)

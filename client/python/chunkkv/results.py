@@ -299,6 +299,16 @@ class ReuseProfile:
 
 
 @dataclass(frozen=True)
+class ChannelSupport:
+    """unavailable: why there are no channels; empty where there are, on the server's devices, by NCCL of this version
+    (22707 is 2.27.7), which must be the client's too."""
+
+    unavailable: str
+    nccl_version: int
+    devices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a server can do. limits: name to number, as Limits of the wire."""
 
@@ -316,6 +326,7 @@ class Capabilities:
     record_format_version: int
     profiles: tuple[ReuseProfile, ...]
     local_socket: str  # path; empty where the server shares no memory
+    channels: ChannelSupport
 
 
 @dataclass(frozen=True)

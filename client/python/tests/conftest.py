@@ -15,6 +15,7 @@ sys.path[:0] = [str(TESTS), str(REPOSITORY / "tests" / "support")]
 
 from fake_service import FakeService  # noqa: E402
 from local_server import sharing_server  # noqa: E402
+from replica_cluster import NAME, Cluster  # noqa: E402
 
 
 @pytest.fixture
@@ -86,3 +87,20 @@ def sharing_client(sharing_address):
 def region(sharing_client):
     with sharing_client.allocate_region(4 << 20) as region:
         yield region
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Two replicas, and a name for them."""
+    require_server()
+    cluster = Cluster(tmp_path)
+    for _ in range(2):
+        cluster.start()
+    yield cluster
+    cluster.stop_all()
+
+
+@pytest.fixture
+def routed(cluster):
+    with chunkkv.RoutedClient(NAME, **cluster.settings) as client:
+        yield client

@@ -17,11 +17,11 @@ ROW_RANGES = {"rows": payload_pb2.RANGE_KIND_KEPT_ROWS, "tokens": payload_pb2.RA
 
 class FakeService:
     """Takes puts into `puts`, and serves `replies`, encoded GetCacheResponses. selections: answered to Begin.
-    failure: (code, details, trailer) that every call ends with."""
+    failure: (code, details, trailer) that every call ends with; late_failure: a get, after its replies."""
 
     def __init__(self):
         self.puts, self.replies, self.requests = [], [], []
-        self.selections, self.failure, self.already_stored = [], None, False
+        self.selections, self.failure, self.late_failure, self.already_stored = [], None, None, False
         self.cancelled = futures.Future()
         self.is_endless = False
         handlers = {
@@ -36,14 +36,14 @@ class FakeService:
     def stop(self):
         self._server.stop(0).wait()
 
-    def _fail(self, context):
-        if self.failure:
-            code, details, trailer = self.failure
+    def _fail(self, context, failure):
+        if failure:
+            code, details, trailer = failure
             context.set_trailing_metadata(trailer)
             context.abort(code, details)
 
     def _put(self, requests, context):
-        self._fail(context)
+        self._fail(context, self.failure)
         begin = next(requests).begin
         put = ReceivedPut(begin)
         self.puts.append(put)
@@ -64,12 +64,13 @@ class FakeService:
                 entry_id=b"e" * 16, received_bytes=sum(map(len, put.tensors.values()))))
 
     def _get(self, request, context):
-        self._fail(context)
+        self._fail(context, self.failure)
         self.requests.append(request)
         context.add_callback(lambda: self.cancelled.done() or self.cancelled.set_result(True))
         yield from self.replies
         while self.is_endless and context.is_active():
             self.cancelled.result(timeout=10)
+        self._fail(context, self.late_failure)
 
 
 class _Handlers(grpc.GenericRpcHandler):

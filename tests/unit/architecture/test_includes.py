@@ -33,15 +33,17 @@ ALLOWED = {
         "service/store", "service/transfer", "service/transfer/nccl", "service/format", "service/memory", "service/base",
         "kernels/include",
     },
-    "service/security": {"service/base", "kernels/include"},
+    "service/security": {"service/format", "service/base", "kernels/include"},
+    "service/operation": {"service/format", "service/base", "kernels/include"},
     "service/rpc": {
         "service/session", "service/transfer", "service/transfer/nccl", "service/store", "service/format",
-        "service/memory", "service/base", "service/security", "kernels/include", "proto",
+        "service/memory", "service/base", "service/security", "service/operation", "kernels/include", "proto",
     },
     # server.*, options.* and main.cc
     "service": {
         "service/rpc", "service/session", "service/transfer", "service/transfer/nccl", "service/store",
-        "service/format", "service/memory", "service/base", "service/security", "kernels/include", "proto",
+        "service/format", "service/memory", "service/base", "service/security", "service/operation", "kernels/include",
+        "proto",
     },
     "client/cpp/include": {"service/format", "kernels/include"},
     "client/tune": {"service/format", "service/base", "kernels/include"},
@@ -63,6 +65,9 @@ RESTRICTED = {
     r"^xxh": {"service/format"} | TESTS,
     CUDA: {"kernels/cuda", "tests/bench", "tests/gpu"},
     r"^nccl": {"service/transfer/nccl"} | TESTS,
+    r"^openssl/": {"service/security", "service/format", "service/store"} | TESTS,
+    r"^prometheus/": {"service/operation"} | TESTS,
+    r"^httplib": {"service/operation"} | TESTS,
     r"^absl/synchronization/": set(),
 }
 RESTRICTED_FILES = {

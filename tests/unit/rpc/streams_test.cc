@@ -15,18 +15,45 @@
 namespace chunkkv::rpc {
 namespace {
 
+TEST(StreamSlotsTest, ATenantHasNoMoreThanItsQuota) {
+  StreamSlots slots(10);
+  auto first = slots.Take(StreamKind::kPut, "a", 1);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kGet, "a", 1).status()), "QUOTA_STREAMS");
+  EXPECT_TRUE(slots.Take(StreamKind::kGet, "b", 1).ok());
+  first->Release();
+  EXPECT_TRUE(slots.Take(StreamKind::kGet, "a", 1).ok());
+}
+
+TEST(StreamSlotsTest, NoTenantKeepsTheOthersOut) {
+  StreamSlots slots(12, /*is_shared=*/true);
+  std::vector<StreamSlot> taken;
+  const auto take_all = [&](const std::string& tenant) {
+    int count = 0;
+    while (true) {
+      auto slot = slots.Take(StreamKind::kGet, tenant, std::nullopt);
+      if (!slot.ok()) return count;
+      taken.push_back(*std::move(slot));
+      ++count;
+    }
+  };
+  EXPECT_EQ(take_all("greedy"), 6);
+  EXPECT_EQ(take_all("second"), 4);
+  EXPECT_GE(take_all("third"), 1);
+}
+
 TEST(StreamSlotsTest, TakesUpToTheLimitAndGivesBack) {
   StreamSlots slots(2);
-  auto first = slots.Take(StreamKind::kPut);
-  auto second = slots.Take(StreamKind::kGet);
+  auto first = slots.Take(StreamKind::kPut, "tenant", std::nullopt);
+  auto second = slots.Take(StreamKind::kGet, "tenant", std::nullopt);
   ASSERT_TRUE(first.ok() && second.ok());
-  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kWatch).status()), "TOO_MANY_STREAMS");
+  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kWatch, "tenant", std::nullopt).status()), "TOO_MANY_STREAMS");
   StreamSlot moved = *std::move(first);
   moved.Release();
   moved.Release();
   EXPECT_EQ(slots.Count(StreamKind::kPut), 0);
   EXPECT_EQ(slots.Count(StreamKind::kGet), 1);
-  EXPECT_TRUE(slots.Take(StreamKind::kWatch).ok());
+  EXPECT_TRUE(slots.Take(StreamKind::kWatch, "tenant", std::nullopt).ok());
 }
 
 TEST(StreamSlotsTest, StopsWatchersWhenDraining) {
@@ -39,16 +66,16 @@ TEST(StreamSlotsTest, StopsWatchersWhenDraining) {
   EXPECT_EQ(stops, 1);
   slots.AddStop([&] { ++stops; });
   EXPECT_EQ(stops, 2);
-  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kGet).status()), "DRAINING");
+  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kGet, "tenant", std::nullopt).status()), "DRAINING");
   EXPECT_TRUE(slots.WaitUntilIdle(std::chrono::milliseconds(0)));
 }
 
 TEST(StreamSlotsTest, DoesNotWaitForStreamsThatOnlyHold) {
   StreamSlots slots(2);
-  auto hold = slots.Take(StreamKind::kHold);
-  auto put = slots.Take(StreamKind::kPut);
+  auto hold = slots.Take(StreamKind::kHold, "tenant", std::nullopt);
+  auto put = slots.Take(StreamKind::kPut, "tenant", std::nullopt);
   ASSERT_TRUE(hold.ok() && put.ok());
-  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kHold).status()), "TOO_MANY_STREAMS");
+  EXPECT_EQ(StatusReason(slots.Take(StreamKind::kHold, "tenant", std::nullopt).status()), "TOO_MANY_STREAMS");
   EXPECT_FALSE(slots.WaitUntilIdle(std::chrono::milliseconds(0)));
   put->Release();
   EXPECT_TRUE(slots.WaitUntilIdle(std::chrono::milliseconds(0)));

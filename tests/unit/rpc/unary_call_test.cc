@@ -50,6 +50,7 @@ class UnaryCallTest : public testing::Test {
   LocalTransfers local_{"", false, nullptr, clock_};
   const std::unique_ptr<ChannelHost> channels_ = ChannelHost::Without(ChannelsDisabled());
   const SingleTenant tenants_;
+  Metrics metrics_;
   Timers timers_{Clock::System()};
   Executor executor_{1};
   RpcContext context_{.limits = {.max_rpc_ms = 1000},
@@ -70,6 +71,8 @@ class UnaryCallTest : public testing::Test {
                       .local = local_,
                       .channels = *channels_,
                       .tenants = tenants_,
+                      .metrics = metrics_,
+                      .spans = nullptr,
                       .started_monotonic_ms = 0};
 };
 

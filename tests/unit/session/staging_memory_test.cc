@@ -24,7 +24,7 @@ class StagingMemoryTest : public testing::Test {
 };
 
 TEST_F(StagingMemoryTest, RecyclesBuffersOfTheSameSize) {
-  StagingMemory memory(Reserve(2 * kPage), /*recycles=*/true);
+  StagingMemory memory(Reserve(2 * kPage), {}, /*recycles=*/true);
   BufferPtr buffer = memory.Acquire(kPage).value();
   const std::byte* const data = buffer->data();
   memory.Recycle(std::move(buffer));
@@ -34,7 +34,7 @@ TEST_F(StagingMemoryTest, RecyclesBuffersOfTheSameSize) {
 }
 
 TEST_F(StagingMemoryTest, RefusesMoreThanWasReserved) {
-  StagingMemory memory(Reserve(2 * kPage), /*recycles=*/true);
+  StagingMemory memory(Reserve(2 * kPage), {}, /*recycles=*/true);
   const BufferPtr buffer = memory.Acquire(kPage).value();
   const absl::Status status = memory.Acquire(kPage + 1).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);

@@ -74,8 +74,8 @@ TEST_F(StoreBudgetTest, RefusesForEverWhatExceedsTheBudget) {
 TEST_F(StoreBudgetTest, RefusesEntriesAboveTheirLimit) {
   options_.max_entry_bytes = 4096;
   Restart();
-  EXPECT_THAT(store_->CheckEntrySize(4097), IsErrorStatus(StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE"));
-  EXPECT_TRUE(store_->CheckEntrySize(4096).ok());
+  EXPECT_THAT(store_->CheckEntrySize("tenant", 4097), IsErrorStatus(StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE"));
+  EXPECT_TRUE(store_->CheckEntrySize("tenant", 4096).ok());
   EXPECT_TRUE(store_->Reserve(4097).ok()) << "of staging, which is no entry";
 }
 

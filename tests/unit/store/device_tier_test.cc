@@ -61,6 +61,19 @@ TEST_F(DeviceStoreTest, KeepsWhatHostMemoryHasNoRoomFor) {
   EXPECT_EQ(memory_->registration_count(), 1) << "so that the copy runs at full speed";
 }
 
+TEST_F(DeviceStoreTest, WhoeverMustNotWaitGetsOnlyWhatIsInHostMemory) {
+  const PromptName name = PromptNameOf(MakeEntry(BigPrompt(0)).identity);
+  EXPECT_EQ(store_->GetInHost(name, kAcceptExact, std::nullopt).status().code(), StatusCode::kNotFound);
+  Store(BigPrompt(0));
+  EXPECT_NE(*store_->GetInHost(name, kAcceptExact, std::nullopt), nullptr);
+  EXPECT_EQ(store_->StatsOf("tenant").hit_tokens, 1000);
+  FillHostMemory();
+  EXPECT_EQ(*store_->GetInHost(name, kAcceptExact, std::nullopt), nullptr);
+  EXPECT_EQ(Device().returns, 0);
+  EXPECT_EQ(store_->StatsOf("tenant").hit_tokens, 1000) << "counted when it is served";
+  EXPECT_EQ(store_->StatsOf("tenant").miss_tokens, 0);
+}
+
 TEST_F(DeviceStoreTest, FindsAndDescribesWithoutFetchingTheBytes) {
   const Selector entry = Store(BigPrompt(0));
   FillHostMemory();

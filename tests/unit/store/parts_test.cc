@@ -17,34 +17,6 @@ Bytes16 Id(uint8_t number) {
   return id;
 }
 
-std::vector<uint8_t> VictimsOf(const EvictionPolicy& policy) {
-  std::vector<uint8_t> victims;
-  policy.VisitVictims([&](const Bytes16& id) {
-    victims.push_back(id[0]);
-    return true;
-  });
-  return victims;
-}
-
-TEST(LruPolicyTest, OrdersByLastUse) {
-  const auto policy = MakeLruPolicy();
-  for (uint8_t i = 1; i <= 4; ++i) policy->Insert(Id(i), 10);
-  policy->Touch(Id(2));
-  policy->Erase(Id(3));
-  policy->Touch(Id(3));
-  EXPECT_EQ(VictimsOf(*policy), (std::vector<uint8_t>{1, 4, 2}));
-  policy->Insert(Id(1), 10);
-  EXPECT_EQ(VictimsOf(*policy), (std::vector<uint8_t>{4, 2, 1}));
-}
-
-TEST(LruPolicyTest, StopsVisitingWhenTold) {
-  const auto policy = MakeLruPolicy();
-  for (uint8_t i = 1; i <= 4; ++i) policy->Insert(Id(i), 10);
-  int visits = 0;
-  policy->VisitVictims([&](const Bytes16&) { return ++visits < 2; });
-  EXPECT_EQ(visits, 2);
-}
-
 TEST(PinTableTest, HoldsARepeatedEntryOnce) {
   const FakeClock clock;
   PinTable pins;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,21 @@
 
 namespace chunkkv::client {
 
+// In PEM.
+struct TlsOptions {
+  std::string root_certificates;  // of the server's authority; empty: those of the system
+  std::string certificate_chain;  // the client's own; empty: none
+  std::string private_key;        // of certificate_chain
+};
+
 struct ConnectOptions {
   std::chrono::milliseconds connect_timeout{5000};  // UNAVAILABLE when it passes; 0: connect at the first call
+  std::optional<TlsOptions> tls;                 // unset: plain text
+  std::string token;                             // a bearer token of the tenant; empty: none
+  std::string share_group;                       // whose entries are meant; empty: the tenant's own
+  // A server is lost, and calls to it end UNAVAILABLE, where a ping (one in 11 s, or in so long where that is more) is
+  // not answered for so long.
+  std::chrono::milliseconds lost_after{20'000};
 };
 
 // Thread-safe. Must outlive its put sessions.

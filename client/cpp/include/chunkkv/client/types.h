@@ -175,6 +175,7 @@ struct GetRequest {
   PositionMode position_mode = PositionMode::kOriginal;
   std::chrono::milliseconds wait{0};  // for a put in progress or not yet begun
   std::optional<Bytes16> lease_id;
+  std::string routing_key;  // of a RoutedClient: whose owner is asked; empty: the prompt's
   int64_t max_entry_bytes = int64_t{64} << 30;  // more is refused before memory is taken
 
   // Above 1: ranges of layers travel in parallel, and layers may be handed over out of order.
@@ -233,6 +234,7 @@ struct PrefixQuery {
   Prompt prompt;
   std::optional<Accept> accept;  // unset: most tokens, then least lossy
   std::chrono::milliseconds hold{0};
+  std::string routing_key;  // of a RoutedClient: whose owner is asked; empty: the prompt's
 };
 
 struct PrefixFound {

@@ -1,0 +1,16 @@
+#include "service/config_file.h"
+
+#include <cstdlib>
+
+namespace chunkkv {
+
+std::vector<CLI::ConfigItem> ConfigFile::from_config(std::istream& input) const {
+  std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(input);
+  std::erase_if(items, [this](const CLI::ConfigItem& item) {
+    const CLI::Option* const option = app_.get_option_no_throw("--" + item.name);
+    return option != nullptr && !option->get_envname().empty() && std::getenv(option->get_envname().c_str()) != nullptr;
+  });
+  return items;
+}
+
+}  // namespace chunkkv
