@@ -1,0 +1,35 @@
+"""Engines and services for tests; without vLLM none of them is collected."""
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1] / "client/python/tests")]
+collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*"]
+
+from programs import running_server  # noqa: E402
+
+
+@pytest.fixture
+def service(tmp_path):
+    """Address of a server with nothing in it."""
+    with running_server(tmp_path, "--host-memory", "2GiB") as address:
+        yield address
+
+
+@pytest.fixture
+def start_engine(tmp_path):
+    """Starts engines that end with the test."""
+    from engine import Engine
+
+    engines = []
+
+    def start(model, **settings):
+        engines.append(Engine(model, tmp_path / f"engine-{len(engines)}.log", **settings))
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
