@@ -4,7 +4,6 @@ import random
 import threading
 
 import chunkkv
-import pytest
 from local_server import eventually
 from replica_cluster import NAME, check, prompt, put
 
@@ -60,7 +59,6 @@ def test_no_wrong_byte_no_hang_and_few_calls_lost(cluster):
             over.set()
             for thread in threads:
                 thread.join(2 * TIMEOUT)
-    if any(thread.is_alive() for thread in threads):
-        pytest.xfail("a call of Python's gRPC outlived its timeout, as one in some twenty runs of this does: not understood")
+    assert not any(thread.is_alive() for thread in threads), "a call outlived its timeout"
     assert not failures
     assert len(lost) <= len(served) // 5  # calls that found each replica just as it ended
