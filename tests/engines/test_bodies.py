@@ -1,4 +1,4 @@
-"""What the proxy asks of the two sides."""
+"""What the proxy asks of the two sides, and does with their answers."""
 import sys
 
 import pytest
@@ -6,6 +6,7 @@ from programs import ROOT
 
 sys.path[:0] = [str(ROOT / "client/python/examples/disaggregated")]
 import bodies  # noqa: E402
+import proxy  # noqa: E402
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 TEXT = {"model": "m", "prompt": "hello"}
@@ -15,7 +16,8 @@ HANDED = bodies.Handed([5, 6, 7], 100, {"key": "00", "variant": "11", "rows": 2,
 @pytest.mark.parametrize("body,is_handed", [
     (TEXT, True), (CHAT, True), (TEXT | {"temperature": 0, "cache_salt": "s", "add_special_tokens": False}, True),
     (CHAT | {"chat_template_kwargs": {"a": 1}, "tools": []}, True), ({"model": "m"}, False),
-    (TEXT | {"prompt": [1, 2]}, False), (TEXT | {"truncate_prompt_tokens": 5}, False), (CHAT | {"documents": []}, False), (CHAT | {"messages": "hello"}, False),
+    (TEXT | {"prompt": [1, 2]}, False), (TEXT | {"truncate_prompt_tokens": 5}, False), (CHAT | {"documents": []}, False),
+    (CHAT | {"messages": "hello"}, False),
     (CHAT | {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]}, False),
     (TEXT | {"a field of tomorrow": 1}, False)])
 def test_only_what_is_understood_is_handed_over(body, is_handed):
@@ -46,7 +48,7 @@ def test_a_chat_without_a_limit_has_the_room_of_its_prompt(limits, limit):
 
 
 def test_answers_have_the_prompts_true_tokens():
-    answer = bodies.Answer(True, HANDED.tokens, CHAT)
+    answer = bodies.Answer(True, HANDED.tokens)
     content = answer.whole({
         "id": "cmpl-1", "object": "text_completion",
         "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
@@ -56,3 +58,21 @@ def test_answers_have_the_prompts_true_tokens():
         "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
         "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None, "token_ids": [9],
                      "message": {"role": "assistant", "content": "hi"}}]}
+
+
+class Reply:
+    is_closed = False
+
+    async def aclose(self):
+        self.is_closed = True
+
+
+async def test_a_client_that_goes_ends_what_is_computed_for_it():
+    async def rest():
+        yield {"part": 2}
+
+    reply = Reply()
+    events = proxy.Proxy("http://prefill", "http://decode")._events(reply, {"part": 1}, rest(), None)
+    assert await anext(events) == 'data: {"part": 1}\n\n'
+    await events.aclose()
+    assert reply.is_closed

@@ -10,8 +10,8 @@ PROMPT = {"model", "prompt", "messages", "add_special_tokens", "cache_salt", *TE
 SAMPLING = {
     "stream", "stream_options", "max_tokens", "max_completion_tokens", "min_tokens", "temperature", "top_p", "top_k",
     "min_p", "n", "best_of", "seed", "stop", "stop_token_ids", "include_stop_str_in_output", "ignore_eos",
-    "presence_penalty", "frequency_penalty", "repetition_penalty", "length_penalty", "logit_bias", "allowed_token_ids", "bad_words", "logprobs",
-    "top_logprobs", "prompt_logprobs", "echo", "suffix", "user", "skip_special_tokens", "spaces_between_special_tokens",
+    "presence_penalty", "frequency_penalty", "repetition_penalty", "length_penalty", "logit_bias", "allowed_token_ids",
+    "bad_words", "logprobs", "top_logprobs", "prompt_logprobs", "echo", "suffix", "user", "skip_special_tokens", "spaces_between_special_tokens",
     "response_format", "structured_outputs", "tool_choice", "parallel_tool_calls", "priority", "request_id",
     "return_token_ids", "return_tokens_as_token_ids", "metadata", "store", "service_tier"}
 # Of a chat's body what a completion does not have.
@@ -97,8 +97,8 @@ class Answer:
     """Turns the answers to a compacted request into those to the request as it came: the prompt's true length and tokens,
     and a chat's form where it was a chat."""
 
-    def __init__(self, is_chat, tokens, body):
-        self._is_chat, self._tokens, self._body = is_chat, tokens, body
+    def __init__(self, is_chat, tokens):
+        self._is_chat, self._tokens = is_chat, tokens
         self._is_first = True
 
     def whole(self, content):

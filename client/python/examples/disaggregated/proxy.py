@@ -13,7 +13,17 @@ import json
 
 import httpx
 import uvicorn
-from bodies import Answer, Refused, check_compacted, compacted_body, handed_of, may_hand_over, prefill_body, tokenize_body, whole_body
+from bodies import (
+    Answer,
+    Refused,
+    check_compacted,
+    compacted_body,
+    handed_of,
+    may_hand_over,
+    prefill_body,
+    tokenize_body,
+    whole_body,
+)
 from events import failed, first_and_rest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -41,7 +51,7 @@ class Proxy:
             check_compacted(body, asked)
         handed = await self._hand_over(body, asked)
         if handed is not None and asked is not None:
-            answer = Answer(path == CHAT, handed.tokens, body)
+            answer = Answer(path == CHAT, handed.tokens)
             response = await self._send(TEXT, compacted_body(body, handed), answer)
             if response is not None:
                 return response
@@ -88,15 +98,17 @@ class Proxy:
         if answer is not None and (first is None or failed(first)):
             await reply.aclose()
             return None
-        return StreamingResponse(self._events(first, rest, answer), media_type="text/event-stream")
+        return StreamingResponse(self._events(reply, first, rest, answer), media_type="text/event-stream")
 
-    async def _events(self, first, rest, answer):
-        event = first
-        while event is not None:
-            event = answer.part(event) if answer is not None else event
-            yield f"data: {json.dumps(event)}\n\n"
-            event = await anext(rest, None)
-        yield "data: [DONE]\n\n"
+    async def _events(self, reply, first, rest, answer):
+        """Ends the reply with it, so that the decode side computes nothing for a client that has gone."""
+        async with contextlib.aclosing(reply):
+            event = first
+            while event is not None:
+                event = answer.part(event) if answer is not None else event
+                yield f"data: {json.dumps(event)}\n\n"
+                event = await anext(rest, None)
+            yield "data: [DONE]\n\n"
 
 
 def application(proxy):
