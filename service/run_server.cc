@@ -68,8 +68,9 @@ int RunServer(const CommandLine& line) {
   }
   Log(LogLevel::kInfo, "listening",
       {{log_key::kAddress, (*server)->address()}, {log_key::kVersion, std::string(rpc::kServerVersion)}});
+  // The service's own port last: who waits for that finds both.
   for (const auto& [path, port] :
-       {std::pair(line.port_file, (*server)->port()), std::pair(line.admin_port_file, (*server)->admin_port())}) {
+       {std::pair(line.admin_port_file, (*server)->admin_port()), std::pair(line.port_file, (*server)->port())}) {
     if (path.empty() || WritePort(path, port)) continue;
     std::fprintf(stderr, "chunkkv-server: cannot write %s\n", path.c_str());
     return 1;
