@@ -1,6 +1,7 @@
 """A load whose time is over has ended for the engine, and writes no more, whatever its thread still waits for."""
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import chunkkv
@@ -23,10 +24,11 @@ class SlowService:
     """Its gets' layers come one by one, when they are released."""
 
     def __init__(self):
-        self.steps = threading.Semaphore(0)
+        self.steps, self.asked = threading.Semaphore(0), []
 
     @contextmanager
-    def get_layers(self, tokens_range, **_):
+    def get_layers(self, tokens_range, **what):
+        self.asked.append(what)
         yield self._layers(len(tokens_range))
 
     def _layers(self, count):
@@ -73,7 +75,7 @@ def loader(service, layers):
 
 
 def load_of(request_id, block_ids):
-    segment = Segment(b"key", (b"entry",), b"", 0, 0, len(block_ids) * BLOCK)
+    segment = Segment((b"key",), (b"entry",), b"lease", 0, 0, len(block_ids) * BLOCK)
     return Load(request_id, "", (segment,), tuple(block_ids))
 
 
@@ -102,3 +104,30 @@ def test_a_load_that_is_late_ends_and_writes_no_more(loader, service, layers):
     counts = loader.counts.take()
     assert counts["failures:load:LOAD_TIMEOUT"] == counts["loads"] == 2
     assert loader.take_finished() == type(loader.take_finished())()
+
+
+def test_an_abandoned_load_ends_and_writes_no_more(loader, service, layers):
+    loader.start(load_of("of old weights", [7]))
+    loader.start(load_of("another", [5]))
+    loader.abandon(["of old weights", "nobody"])
+    assert loader.take_finished().blocks == {7}
+    for _ in range(4):
+        service.steps.release()
+    assert ended(loader, 1) == ({"another"}, set())
+    assert layers["first"].written == layers["second"].written == [*range(20, 24)]
+    assert loader.counts.take()["failures:load:RESET"] == 1
+
+
+@pytest.mark.parametrize("rank_count", [1, 2])
+def test_each_rank_asks_for_its_own_entry(service, layers, rank_count):
+    """And for the lease only where no other rank needs it."""
+    model = replace(MODEL, shards=MODEL.shards * rank_count, rank=rank_count - 1)
+    loader = Loader(service, model, Options(threads=1), Counts(), layers, RowMemory(service, 1 << 20, False))
+    loader.start(Load("request", "", (Segment((b"0", b"1"), (b"a", b"b"), b"lease", 0, 0, BLOCK),), (0,)))
+    for _ in range(2):
+        service.steps.release()
+    ended(loader, 1)
+    loader.close()
+    (asked,) = service.asked
+    wanted = [(b"0", b"a", b"lease"), (b"1", b"b", b"")][rank_count - 1]
+    assert (asked["key"], asked["if_entry_id"], asked["lease_id"]) == wanted

@@ -1,4 +1,5 @@
 """Prefixes that come back from the service: the same tokens, and nearly all that could come."""
+import contextlib
 import os
 import random
 from collections import Counter
@@ -7,6 +8,7 @@ import chunkkv
 import pytest
 from local_server import sharing_server
 from models import SHIPPED_VOCABULARY, model_folder
+from programs import running_server
 from shared_prefixes import prompts
 
 IS_WHOLE = "CHUNKKV_WHOLE" in os.environ
@@ -97,6 +99,23 @@ def test_rows_of_a_service_on_this_host_are_not_sent(start_engine, options):
         counts = engine.metrics()
         engine.close()
     assert loaded == expected and counts["chunkkv_mapped_entries" if options else "chunkkv_lent_gets"] >= 30
+    assert_nearly_all_was_loaded(asked, cached, counts)
+
+
+def test_replicas_store_and_give_back(tmp_path, start_engine):
+    asked = prompts(0, 30, 1000, SHIPPED_VOCABULARY)
+    with contextlib.ExitStack() as stack:
+        folders = [tmp_path / name for name in ("first", "second")]
+        for folder in folders:
+            folder.mkdir()
+        addresses = [stack.enter_context(running_server(folder)) for folder in folders]
+        engine = start_engine(model_folder("shipped"), address=", ".join(addresses), dtype="float32", max_model_len=1064)
+        expected, _ = ask(engine, asked, shuffled(30, 1), 10, forget=False)
+        engine.forget()
+        loaded, cached = ask(engine, asked, shuffled(30, 2), 10, forget=True)
+        counts = engine.metrics()
+        engine.close()
+    assert loaded == expected
     assert_nearly_all_was_loaded(asked, cached, counts)
 
 

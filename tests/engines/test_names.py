@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from chunkkv.errors import InvalidArgument
-from chunkkv.vllm.model import Adapters, files_digest
+from chunkkv.vllm.model import Adapters, _positions, files_digest
 from chunkkv.vllm.rotation import rope_refusal
 from chunkkv.vllm.scheduler import _digest
 from chunkkv.vllm.transfer import kept_rows, parse
@@ -49,6 +49,15 @@ def test_an_adapter_whose_files_change_is_left_alone(tmp_path):
     (tmp_path / "adapter/model.safetensors").write_bytes(b"other")
     os.utime(tmp_path / "adapter/model.safetensors", ns=(1, 1))
     assert adapters.digest(adapter) is None and Adapters().digest(adapter) not in (None, before)
+
+
+def test_keys_of_longrope_are_of_one_longest_length():
+    def positions(kind, longest):
+        text = SimpleNamespace(rope_parameters={"rope_type": kind})
+        return _positions(SimpleNamespace(hf_text_config=text, max_model_len=longest))
+
+    assert positions("default", 4096) == positions("default", 8192) == ""
+    assert positions("longrope", 4096) != positions("longrope", 131072)
 
 
 @pytest.mark.parametrize("parameters,is_refused", [

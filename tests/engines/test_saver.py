@@ -1,5 +1,6 @@
 """What a put that goes wrong holds comes back, and what the service may still read stays."""
 import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import chunkkv
@@ -20,17 +21,33 @@ NOT_QUIET = chunkkv.errors.Unavailable("NOT_QUIET", "planted")
 
 
 class Service:
-    """A put session of a client that is it, too. may_commit: lets commits return."""
-
-    already_stored = False
+    """A client, and a put session inside its context. stored: how many rows an entry of the put's name has; 0: none.
+    may_commit: lets commits return."""
 
     def __init__(self):
         self.sent, self.may_commit, self.cancelling = [], threading.Event(), None
+        self.stored, self.is_entered = 0, False
 
+    @property
+    def already_stored(self):
+        return self.stored > 0
+
+    @contextmanager
     def open_put(self, **_):
-        return self
+        self.is_entered = True
+        yield self
+        self.cancel()
+
+    def describe_many(self, selectors, timeout):
+        return [SimpleNamespace(entry_id=b"entry", original_length=self.stored)]
+
+    def delete_many(self, selectors, timeout):
+        assert [selector.if_entry_id for selector in selectors] == [b"entry"]
+        self.stored = 0
+        return [None]
 
     def send_tokens(self, index, first_token, layer):
+        assert self.is_entered
         self.sent.append(first_token)
 
     def commit(self):
@@ -110,3 +127,35 @@ def test_a_cancel_that_fails_gives_back_what_the_put_holds(saver, service, memor
     saver.end("request", "REQUEST_ENDED")
     eventually(lambda: memory.taken == 0)
     assert (NOT_QUIET, "region") in memory.failures and not saver.is_saving("request")
+
+
+def test_what_is_stored_whole_is_not_sent(saver, service, memory):
+    service.stored = 8
+    saver.add("request", memory.rows(0, False, False))
+    eventually(lambda: memory.taken == 0)
+    assert not service.sent and saver.counts.take() == {"saves_already_stored": 1}
+
+
+def test_what_has_lost_its_beginning_is_replaced(saver, service, memory):
+    service.stored = 4
+    saver.add("request", memory.rows(0, False, False))
+    saver.add("request", memory.rows(4, False, False))
+    service.may_commit.set()
+    eventually(lambda: memory.taken == 0)
+    assert service.sent == [0, 4] and saver.counts.take()["saved_tokens"] == 8
+
+
+def test_what_goes_while_it_is_looked_at_is_stored_again(saver, service, memory):
+    def describe_many(selectors, timeout):
+        service.stored = 0
+        return [chunkkv.NotFound("ENTRY_NOT_FOUND", "planted")]
+
+    service.stored, service.describe_many = 4, describe_many
+    saver.add("request", memory.rows(0, False, False))
+    eventually(lambda: service.sent == [0])
+
+
+def test_the_end_waits_for_no_rows_that_do_not_come(saver, service, memory):
+    saver.add("request", memory.rows(0, False, False))
+    saver.wait_until_idle(0.0)
+    assert not saver.is_saving("request") and saver.counts.take()["failures:save:SHUTDOWN"] == 1

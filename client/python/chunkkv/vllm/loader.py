@@ -82,12 +82,19 @@ class Loader:
             ended, self._ended = self._ended, LoadsEnded()
             return ended
 
+    def abandon(self, request_ids: Iterable[str]) -> None:
+        """The loads of these requests have failed, where they have not ended."""
+        self._give_up("RESET", set(request_ids))
+
     def give_up(self) -> None:
         """All loads that have not ended have failed."""
+        self._give_up("SHUTDOWN")
+
+    def _give_up(self, reason: str, request_ids: set[str] | None = None) -> None:
         with self._lock:
-            running = tuple(self._running)
+            running = [each for each in self._running if request_ids is None or each.load.request_id in request_ids]
         for each in running:
-            self._end(each, "SHUTDOWN")
+            self._end(each, reason)
 
     def close(self) -> None:
         """After give_up, and once the client's calls have ended."""
@@ -129,17 +136,21 @@ class Loader:
                 self._ended.blocks.update(load.block_ids[running.end // size:-(-load.end // size)])
 
     def _load_segment(self, running: _Running, segment: Segment) -> None:
+        rank = self._model.rank
+        what = {"key": segment.keys[rank], "if_entry_id": segment.entry_ids[rank]}
+        # The first get that names a lease ends it: that of several ranks ends by itself.
+        lease_id = segment.lease_id if len(self._model.shards) == 1 else b""
         if self._mapping.is_there:
-            entry = self._mapping.get(self._get_arguments(running) | {
-                "key": segment.key, "if_entry_id": segment.entry_ids[self._model.rank]})
+            entry = self._mapping.get(self._get_arguments(running) | what)
             if entry is not None:
                 self._counts.add("mapped_entries", 1)
                 self._write_layers(entry.layers, running, segment.begin, segment.end, segment.begin - segment.start,
                                    entry.original_length)
+                if lease_id:
+                    self._threads.submit(self._client.unpin, lease_id, timeout=self._options.lookup_timeout)
                 return
         span = range(segment.begin - segment.start, segment.end - segment.start)
-        with self._get(running, len(span), key=segment.key, accept="exact", lease_id=segment.lease_id, tokens_range=span,
-                       if_entry_id=segment.entry_ids[self._model.rank]) as stream:
+        with self._get(running, len(span), **what, accept="exact", lease_id=lease_id, tokens_range=span) as stream:
             self._write_layers(stream, running, segment.begin, segment.end, 0, segment.end - segment.begin)
 
     def _load_awaited(self, running: _Running, awaited: Awaited) -> None:
@@ -204,6 +215,7 @@ class Loader:
         cache = layer.kv_cache
         if keys.shape != (len(slots), layer.num_kv_heads, layer.head_size) or keys.dtype != self._model.dtype:
             raise errors.DataLoss("SHAPE", f"rows of shape {tuple(keys.shape)} for {len(slots)} slots")
-        layer.impl.do_kv_cache_update(layer, keys.to(cache.device), values.to(cache.device), cache, slots)
-        if cache.device.type == "cuda":  # other streams use what was written, and what was read
-            torch.cuda.current_stream(cache.device).synchronize()
+        with torch.cuda.device_of(cache):  # a kernel of Triton is launched on the thread's device
+            layer.impl.do_kv_cache_update(layer, keys.to(cache.device), values.to(cache.device), cache, slots)
+            if cache.device.type == "cuda":  # other streams use what was written, and what was read
+                torch.cuda.current_stream(cache.device).synchronize()

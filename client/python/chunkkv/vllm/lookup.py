@@ -18,10 +18,11 @@ from .plan import Segment
 
 
 class Lookups:
-    """Asks in threads of its own. A failure finds nothing."""
+    """Asks in threads of its own. A failure finds nothing. hold_seconds: how long what was found is kept; 0: not."""
 
-    def __init__(self, client: Any, model: EngineModel, options: Options, counts: Counts):
+    def __init__(self, client: Any, model: EngineModel, options: Options, counts: Counts, hold_seconds: float):
         self._client, self._model, self._options, self._counts = client, model, options, counts
+        self._hold_seconds = hold_seconds
         self._health = Health()
         self._fingerprint = model.identity.fingerprint()
         self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="chunkkv-lookup")
@@ -61,7 +62,7 @@ class Lookups:
         rest = digests[block:]
         query = Query(
             self._fingerprint, key=PromptKey(rest[-1], rest, size, len(rest) * size), accept="exact",
-            shards=self._model.shards, hold_seconds=self._options.hold_seconds, routing_key=digests[0].hex())
+            shards=self._model.shards, hold_seconds=self._hold_seconds, routing_key=digests[0].hex())
         (match,) = self._client.find([query], timeout=timeout)
         if isinstance(match, errors.Error):
             raise match
@@ -69,5 +70,5 @@ class Lookups:
         if not covered:
             return None
         begin = block * size
-        return Segment(match.entries[0].key, tuple(entry.entry_id for entry in match.entries), match.lease_id, begin,
-                       begin, begin + covered)
+        return Segment(tuple(entry.key for entry in match.entries), tuple(entry.entry_id for entry in match.entries),
+                       match.lease_id, begin, begin, begin + covered)

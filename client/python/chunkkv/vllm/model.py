@@ -84,7 +84,8 @@ def engine_model(config: Any, kv_cache: Any, options: Options) -> EngineModel:
         rope=json.dumps(getattr(model.hf_text_config, "rope_parameters", None), sort_keys=True, default=str),
         quantization="" if cache_dtype in ("auto", str(dtype).removeprefix("torch.")) else cache_dtype,
         extra={"engine": "vllm", "blocks": f"{config.cache_config.prefix_caching_hash_algo}:{spec.block_size}",
-               "weights": str(model.quantization or ""), "overrides": _text_of(model.hf_overrides)})
+               "weights": str(model.quantization or ""), "overrides": _text_of(model.hf_overrides),
+               "positions": _positions(model)})
     held = spec.num_kv_heads
     if held * rank_count % head_count:
         raise Unimplemented("UNSUPPORTED_MODEL", f"{head_count} KV heads over {rank_count} ranks, {held} each")
@@ -119,6 +120,12 @@ def _revision(model: Any, load: Any) -> str:
         raise InvalidArgument("MODEL_REVISION", f"nothing tells the revision of {model.model}'s weights: set "
                                                 "model_revision in kv_connector_extra_config")
     return files_digest(folder)
+
+
+def _positions(model: Any) -> str:
+    """What keys depend on beside the config: engines that allow other lengths rotate LongRoPE's by other factors."""
+    parameters = getattr(model.hf_text_config, "rope_parameters", None) or {}
+    return str(model.max_model_len) if "longrope" in json.dumps(parameters, default=str) else ""
 
 
 def _text_of(overrides: Any) -> str:

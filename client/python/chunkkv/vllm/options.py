@@ -60,5 +60,7 @@ class Options:
                 raise InvalidArgument("OPTION", f"{name} is {value!r}, not of type {types[name].__name__}")
             if types[name] in (int, float) and value < 0:
                 raise InvalidArgument("OPTION", f"{name} is {value}")
+            if name == "threads" and not value:
+                raise InvalidArgument("OPTION", "threads is 0")
             values[name] = value
         return cls(**values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadata
 
@@ -12,9 +12,9 @@ from ..spec import EXACT, CompactionSpec
 
 @dataclass(frozen=True)
 class Segment:
-    """Tokens [begin, end) of a prompt, of the entry whose first row is token `start`. entry_ids: one a rank."""
+    """Tokens [begin, end) of a prompt, of the entry whose first row is token `start`. keys, entry_ids: one a rank."""
 
-    key: bytes
+    keys: tuple[bytes, ...]
     entry_ids: tuple[bytes, ...]
     lease_id: bytes
     start: int
@@ -24,7 +24,7 @@ class Segment:
     def cut(self, begin: int, end: int) -> Segment | None:
         """What of it lies in [begin, end)."""
         begin, end = max(begin, self.begin), min(end, self.end)
-        return Segment(self.key, self.entry_ids, self.lease_id, self.start, begin, end) if begin < end else None
+        return replace(self, begin=begin, end=end) if begin < end else None
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,11 @@ class SavedRows:
 
 @dataclass
 class StepPlan(KVConnectorMetadata):
-    """saves: those that begin in this step. ended: requests of which no more rows come."""
+    """saves: those that begin in this step. ended: requests of which no more rows come. abandoned: requests whose loads,
+    these ones too, are of weights that are gone."""
 
     loads: list[Load] = field(default_factory=list)
     saves: list[Save] = field(default_factory=list)
     rows: list[SavedRows] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    abandoned: list[str] = field(default_factory=list)

@@ -7,14 +7,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from .. import errors
 from .._arrays import numpy_dtype
 from .._begin import ScoreDeclaration
 from ..layers import AttentionRun, Layer
+from ..operations import Selector, only, raise_first
 from .connection import Health, reason_of
 from .counts import Counts
 from .model import EngineModel
@@ -53,6 +56,7 @@ class _Job:
 
     def __init__(self, save: Save, layer_count: int):
         self.save = save
+        self.calls = ExitStack()  # the session is left with it
         self.session: Any = None
         self.started = time.monotonic()
         self.rows: deque[Rows] = deque()
@@ -109,7 +113,11 @@ class Saver:
                 self._end(job, reason)
 
     def wait_until_idle(self, timeout: float) -> None:
-        """Until all that was added has been saved, or given up, or that time has passed."""
+        """Until all that was added has been saved, or given up, or that time has passed. No more rows come."""
+        with self._lock:
+            for job in tuple(self._jobs.values()):
+                if job.missing:
+                    self._end(job, "SHUTDOWN")
         deadline = time.monotonic() + timeout
         while self._jobs and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -154,8 +162,7 @@ class Saver:
     def _dispose(self, job: _Job) -> None:
         """Gives back what a put that is over holds, once the service touches it no more."""
         try:
-            if job.session is not None:
-                job.session.cancel()
+            job.calls.close()
         except Exception as failure:  # it may read the rows still, for a put that is given up
             if job.lent:
                 self._memory.note(failure, job.lent[-1].region)
@@ -169,7 +176,7 @@ class Saver:
         save = job.save
         if job.session is None:
             self._memory.share()
-            job.session = self._open(save)
+            job.session = self._begin_put(job)
         if job.session.already_stored:
             self._counts.add("saves_already_stored", 1)
             with self._lock:
@@ -183,6 +190,29 @@ class Saver:
                 queries = torch.cat(window)
         job.session.send_tokens(rows.layer, rows.first_token - save.begin,
                                 Layer(k=rows.keys.tensor, v=rows.values.tensor, queries=queries))
+
+    def _begin_put(self, job: _Job) -> Any:
+        session = job.calls.enter_context(self._open(job.save))
+        if session.already_stored and self._removes_shorter(job.save):
+            session = job.calls.enter_context(self._open(job.save))
+        return session
+
+    def _removes_shorter(self, save: Save) -> bool:
+        """Removes what is stored under the same name, where it begins later in the prompt: what came before it is gone, or
+        a lookup had found both. Whether it did."""
+        def selector(entry_id: bytes | None = None) -> Selector:
+            return Selector(self._model.identity, key=save.key, shard=self._model.shard, spec=save.spec,
+                            if_entry_id=entry_id, routing_key=save.routing)
+
+        timeout = self._options.lookup_timeout
+        try:
+            stored = only(self._client.describe_many([selector()], timeout=timeout))
+            if stored.original_length >= save.end - save.begin:
+                return False
+            raise_first(self._client.delete_many([selector(stored.entry_id)], timeout=timeout))
+        except errors.NotFound:
+            pass  # it has gone by itself
+        return True
 
     def _open(self, save: Save) -> Any:
         is_scored, is_whole = save.queries_from < save.end, save.spec.policy == "full"

@@ -33,11 +33,12 @@ _FULL = CompactionSpec(policy="full")
 
 @dataclass
 class _Followed:
-    """A request. digests: of its prompt's full blocks. transfer: what it says of its cache. lookups: by first block.
+    """A request. digests: of its prompt's full blocks. name: what goes into them beside the engine's hashes. transfer: what it says of its cache. lookups: by first block.
     found: the last lookup's segments. save: what of it is not in the service yet, once that is decided. starts: of its
     chunks, where they follow the text. loaded_at: how often it had been preempted when its load began."""
 
     digests: tuple[bytes, ...]
+    name: bytes = b""
     transfer: Producer | Consumer | None = None
     refusal: str = ""
     lookups: dict[int, Future[tuple[Segment, ...]]] = field(default_factory=dict)
@@ -52,6 +53,13 @@ class _Followed:
         self.refusal = self.refusal or reason
         if isinstance(self.transfer, Producer):
             self.transfer = Producer()
+
+    def forget(self) -> None:
+        """Nothing that has its names so far is loaded or saved any more."""
+        self.digests, self.found, self.save, self.starts, self.is_saving = (), (), None, None, False
+        self.lookups.clear()
+        if isinstance(self.transfer, Producer) or self.takes_compacted:
+            self.refuse("the cache was reset")
 
     @property
     def stored_end(self) -> int:
@@ -89,7 +97,7 @@ class SchedulerSide:
         self._whole_prefills: list[Any] = []
         self.counts = Counts()
         self._client = connect(options)
-        self._lookups = Lookups(self._client, model, options, self.counts)
+        self._lookups = Lookups(self._client, model, options, self.counts, options.hold_seconds if self._may_load else 0.0)
         self._chunks, self._adapters = Chunks(config.model_config), Adapters()
 
     def on_new_request(self, request: Any) -> None:
@@ -98,7 +106,7 @@ class SchedulerSide:
         adapter = self._adapters.digest(request.lora_request)
         blocks = request.num_prompt_tokens // self._block_size if adapter is not None else 0
         more = self._epoch + (adapter or b"")
-        followed = _Followed(tuple(_digest(block_hash, more) for block_hash in request.block_hashes[:blocks]))
+        followed = _Followed(tuple(_digest(block_hash, more) for block_hash in request.block_hashes[:blocks]), more)
         try:
             followed.transfer = parse(request.kv_transfer_params, self._block_size)
         except InvalidArgument as error:
@@ -202,8 +210,14 @@ class SchedulerSide:
         return {"chunkkv": answer(key, followed.transfer, covered)}
 
     def forget(self) -> None:
-        """Entries get other names from now on: what there is may be of other weights."""
+        """Entries get other names from now on: what there is, and what is on its way, may be of other weights."""
         self._epoch = secrets.token_bytes(16)
+        for request_id, followed in self._followed.items():
+            if followed.is_saving:
+                self._plan.ended.append(request_id)
+            if followed.loaded_at is not None:
+                self._plan.abandoned.append(request_id)
+            followed.forget()
 
     def close(self) -> None:
         self._lookups.close()
@@ -260,7 +274,9 @@ class SchedulerSide:
         producer, end, tokens = followed.transfer, request.num_prompt_tokens, request.prompt_token_ids
         if not isinstance(producer, Producer) or producer.spec is None or tokens is None:
             return
-        key = entry_key(followed.digests, tokens, end, self._block_size)
+        images = [feature.identifier for feature in request.mm_features or ()]
+        key = entry_key(followed.digests, tokens, end, self._block_size,
+                        (followed.name, request.cache_salt, images, producer.chunks, producer.spec.chunk_starts))
         followed.save = Save(request.request_id, followed.routing, 0, end, key, producer.spec,
                              max(0, end - producer.window) if producer.window else end)
         if producer.chunks != "grid":

@@ -84,14 +84,16 @@ def parse(params: Mapping[str, Any] | None, block_size: int) -> Producer | Consu
     raise InvalidArgument("TRANSFER", f"role is {role!r}, neither producer nor consumer")
 
 
-def entry_key(block_hashes: Sequence[bytes], tokens: Sequence[int], token_count: int, block_size: int) -> PromptKey:
-    """Of the first token_count tokens: the engine's hash of the full blocks, which covers salt, adapters and images, and
-    the tokens after these."""
+def entry_key(block_hashes: Sequence[bytes], tokens: Sequence[int], token_count: int, block_size: int,
+              more: Any) -> PromptKey:
+    """Of the first token_count tokens: the hash of the full blocks, which covers salt, adapters and images, the tokens
+    after these, and `more`, by its repr: what no block covers."""
     blocks = token_count // block_size
     digest = hashlib.sha256(b"chunkkv.vllm")
     digest.update(bytes(block_hashes[blocks - 1]) if blocks else b"")
     digest.update(np.asarray(tokens[blocks * block_size:token_count], "<u4").tobytes())
     digest.update(token_count.to_bytes(8, "little"))
+    digest.update(repr(more).encode())
     return PromptKey(digest.digest())
 
 

@@ -66,6 +66,8 @@ class WorkerSide:
         assert self._loader is not None
         for load in plan.loads:
             self._loader.start(load)
+        if plan.abandoned:
+            self._loader.abandon(plan.abandoned)
 
     def save_layer(self, layer_name: str, attention: Any) -> None:
         """A layer has run: its rows that are saved are copied."""
