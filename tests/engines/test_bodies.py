@@ -60,6 +60,14 @@ def test_answers_have_the_prompts_true_tokens():
                      "message": {"role": "assistant", "content": "hi"}}]}
 
 
+def test_each_choice_of_a_streamed_chat_begins_with_its_role():
+    answer = bodies.Answer(True, HANDED.tokens)
+    deltas = [answer.part({"id": "cmpl-1", "choices": [{"index": index, "finish_reason": None, "text": "a"}]})
+              ["choices"][0]["delta"] for index in (0, 1, 0)]
+    begun = {"role": "assistant", "content": "a"}
+    assert deltas == [begun, begun, {"content": "a"}]
+
+
 class Reply:
     is_closed = False
 

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass
 
 from . import errors
@@ -15,7 +16,8 @@ _MESSAGE = struct.Struct("<4sI32s")
 _MAGIC = b"CKV1"
 _OFFER, _MAP, _RELEASE, _GET, _ERROR = 1, 2, 3, 4, 255
 MAX_BODY_BYTES = 64 << 10
-_TIMEOUT_SECONDS = 30  # the server answers at once
+_TIMEOUT_SECONDS = 30.0  # the server answers at once
+_SHORTEST_SECONDS = 1e-3  # none at all would be none for the kernel
 
 _ERRORS: dict[str, type[errors.Error]] = {
     "TOO_MANY_OFFERS": errors.ResourceExhausted, "TOKEN_NOT_FOUND": errors.NotFound,
@@ -40,8 +42,7 @@ class LocalSocket:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", _TIMEOUT_SECONDS, 0))
+        self._wait_at_most(_TIMEOUT_SECONDS)
         try:
             self._socket.connect(path)
         except OSError as error:
@@ -61,17 +62,18 @@ class LocalSocket:
             return False
 
     def offer(self, descriptor: int | None) -> bytes:
-        """A token for RegisterRegion, of memory that has no descriptor where this is None. Errors: Unavailable, ResourceExhausted."""
+        """A token for RegisterRegion, of memory that has no descriptor where this is None. Errors: Unavailable,
+        ResourceExhausted."""
         return self._ask(_OFFER, descriptor=descriptor).token
 
-    def fetch(self, token: bytes) -> int:
+    def fetch(self, token: bytes, timeout: float | None = None) -> int:
         """The descriptor of an entry's memory, the caller's to close. Errors: NotFound, Unavailable."""
-        return self._ask(_MAP, token, gives_descriptor=True).descriptor
+        return self._ask(_MAP, token, gives_descriptor=True, timeout=timeout).descriptor
 
-    def get(self, request: bytes) -> Answer:
+    def get(self, request: bytes, timeout: float | None = None) -> Answer:
         """What a GetCacheRequest (at most MAX_BODY_BYTES) with target.map finds: a lease's token, the entry's header,
         and the descriptor, the caller's to close. Errors: any reason, for which gRPC is then asked; Unavailable."""
-        return self._ask(_GET, body=request, gives_descriptor=True)
+        return self._ask(_GET, body=request, gives_descriptor=True, timeout=timeout)
 
     def release(self, token: bytes) -> None:
         """The memory is not mapped any more. Not answered, and without a lock: one message is sent whole."""
@@ -86,9 +88,16 @@ class LocalSocket:
         self._socket.close()
 
     def _ask(self, kind: int, token: bytes = bytes(32), body: bytes = b"", descriptor: int | None = None,
-             gives_descriptor: bool = False) -> Answer:
-        with self._lock:
+             gives_descriptor: bool = False, timeout: float | None = None) -> Answer:
+        limit = _TIMEOUT_SECONDS if timeout is None else min(timeout, _TIMEOUT_SECONDS)
+        deadline = time.monotonic() + limit
+        if not self._lock.acquire(timeout=limit):
+            raise errors.Unavailable("LOCAL_SOCKET", f"in use by others for {limit} s")
+        try:
+            self._wait_at_most(deadline - time.monotonic())
             raw, received = self._exchange(_MESSAGE.pack(_MAGIC, kind, token) + body, descriptor)
+        finally:
+            self._lock.release()
         try:
             answer = self._checked(raw, kind)
             if bool(received) != gives_descriptor:
@@ -111,6 +120,12 @@ class LocalSocket:
         if answered != kind:
             raise errors.DataLoss("MALFORMED_REPLY", f"the local socket answered {answered} to {kind}")
         return token, raw[_MESSAGE.size:]
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """For each message, either way."""
+        microseconds = int(max(seconds, _SHORTEST_SECONDS) * 1e6)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", *divmod(microseconds, 1_000_000)))
 
     def _exchange(self, message: bytes, descriptor: int | None) -> tuple[bytes, list[int]]:
         rights = [] if descriptor is None else [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from time import monotonic
 from typing import Any, TypeVar
 
 import grpc
@@ -12,6 +14,7 @@ import grpc.aio
 from . import _channel, errors, operations
 from ._ahead import AsyncAhead
 from ._begin import AnyLayer
+from ._call_time import CallTime
 from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
@@ -157,13 +160,14 @@ class AsyncClient:
         return Entry(**vars(stream.header), layers=tuple(layers))
 
     async def _map(self, call: GetCall) -> Entry:
-        local, reader = await self._local_socket(), GetReader(call.expected, is_mapped=True)
-        descriptor = await asyncio.to_thread(header_over_local_socket, local, call, reader)
+        time = CallTime(call.timeout, monotonic)
+        local, reader = await self._local_socket(time.left), GetReader(call.expected, is_mapped=True)
+        descriptor = await asyncio.to_thread(header_over_local_socket, local, call, reader, time.left)
         if descriptor is None:
-            async with self._stream(call, reader) as stream:
+            async with self._stream(replace(call, timeout=time.left), reader) as stream:
                 async for _ in stream:
                     pass  # a mapped entry has no messages but the header
-        return await asyncio.to_thread(entry_of_mapping, local, reader, descriptor, call.verify)
+        return await asyncio.to_thread(entry_of_mapping, local, reader, descriptor, call.verify, time.left)
 
     async def allocate_region(self, size_bytes: int, *, name: str = "") -> AsyncRegion:
         """As Client.allocate_region."""
@@ -214,8 +218,16 @@ class AsyncClient:
                 pass  # it has ended there, or will, with the stream that holds it
         await asyncio.to_thread(channel.join)
 
-    async def _local_socket(self) -> LocalSocket:
+    async def _local_socket(self, timeout: float | None = None) -> LocalSocket:
         """The connection to the server's local socket, a new one where there is none."""
+        try:
+            return await asyncio.wait_for(self._connected_local_socket(), timeout)
+        except errors.Error:
+            raise
+        except asyncio.TimeoutError as error:
+            raise errors.DeadlineExceeded("", "no connection to the local socket in time") from error
+
+    async def _connected_local_socket(self) -> LocalSocket:
         async with self._local_lock:
             if self._local is None or not self._local.is_open:
                 self._local = LocalSocket((await self.capabilities()).local_socket)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from time import monotonic
 from typing import Any, TypeVar
 
 import grpc
@@ -12,6 +14,7 @@ import grpc
 from . import _channel, errors, operations
 from ._ahead import Ahead
 from ._begin import AnyLayer
+from ._call_time import CallTime
 from ._channel import method
 from ._frames import decode_put_response
 from ._get import GetReader
@@ -128,13 +131,14 @@ class Client:
         return Entry(**vars(stream.header), layers=layers)
 
     def _map(self, call: GetCall) -> Entry:
-        local, reader = self._local_socket(), GetReader(call.expected, is_mapped=True)
-        descriptor = header_over_local_socket(local, call, reader)
+        time = CallTime(call.timeout, monotonic)
+        local, reader = self._local_socket(time.left), GetReader(call.expected, is_mapped=True)
+        descriptor = header_over_local_socket(local, call, reader, time.left)
         if descriptor is None:
-            with self._stream(call, reader) as stream:
+            with self._stream(replace(call, timeout=time.left), reader) as stream:
                 for _ in stream:
                     pass  # a mapped entry has no messages but the header
-        return entry_of_mapping(local, reader, descriptor, call.verify)
+        return entry_of_mapping(local, reader, descriptor, call.verify, time.left)
 
     def allocate_region(self, size_bytes: int, *, name: str = "") -> Region:
         """Memory that the server, on this host, reads and writes in place: layers whose arrays lie in it are put
@@ -205,12 +209,17 @@ class Client:
                 pass  # it has ended there, or will, with the stream that holds it
         channel.join()
 
-    def _local_socket(self) -> LocalSocket:
+    def _local_socket(self, timeout: float | None = None) -> LocalSocket:
         """The connection to the server's local socket, a new one where there is none."""
-        with self._local_lock:
+        time = CallTime(timeout, monotonic)
+        if not self._local_lock.acquire(timeout=-1 if timeout is None else timeout):
+            raise errors.DeadlineExceeded("", "another thread connects to the local socket")
+        try:
             if self._local is None or not self._local.is_open:
-                self._local = LocalSocket(self.capabilities().local_socket)
+                self._local = LocalSocket(self.capabilities(timeout=time.left).local_socket)
             return self._local
+        finally:
+            self._local_lock.release()
 
     def _unregister(self, region: Region | DeviceRegion) -> None:
         self._lent.discard(region)

@@ -7,6 +7,7 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import chunkkv
@@ -98,6 +99,21 @@ def test_descriptors_of_wrong_answers_are_closed(answering):
     os.close(descriptor)
 
 
+def test_a_server_that_does_not_answer_is_given_up_in_time(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(tmp_path / "local"))
+        listener.listen()
+        local, others = LocalSocket(str(tmp_path / "local")), LocalSocket(str(tmp_path / "local"))
+        began = time.monotonic()
+        with pytest.raises(chunkkv.Unavailable, match="LOCAL_SOCKET"):
+            local.get(b"request", 0.01)
+        with others._lock, pytest.raises(chunkkv.Unavailable, match="in use"):
+            others.fetch(TOKEN, 0.01)
+        assert time.monotonic() - began < 10  # of 60
+        assert not local.is_open and others.is_open
+        others.close()
+
+
 def test_a_connection_that_the_server_closed_is_not_open(answering):
     local, received = answering((message(1), []))
     assert local.is_open
@@ -144,7 +160,7 @@ def test_a_header_that_is_none_gives_its_descriptor_back(answering):
     local, received = answering((message(4) + b"\xff", [descriptor]))
     call = get_call(model=bytes(32), key=bytes(32), mapped=True)
     with pytest.raises(chunkkv.DataLoss, match="MALFORMED_REPLY"):
-        header_over_local_socket(local, call, GetReader(call.expected, is_mapped=True))
+        header_over_local_socket(local, call, GetReader(call.expected, is_mapped=True), None)
     assert descriptors_of("no header") == 1
     os.close(descriptor)
     local.close()
@@ -154,13 +170,13 @@ def test_a_header_that_is_none_gives_its_descriptor_back(answering):
 def test_after_any_error_grpc_is_asked(answering, reason):
     local, received = answering((message(255, reason.ljust(32, b"\0")), []))
     call = get_call(model=bytes(32), key=bytes(32), mapped=True)
-    assert header_over_local_socket(local, call, GetReader(call.expected, is_mapped=True)) is None
+    assert header_over_local_socket(local, call, GetReader(call.expected, is_mapped=True), None) is None
     request = get_pb2.GetCacheRequest.FromString(received[0][40:])
     assert received[0][:40] == message(4, bytes(32))
     assert request.target.map and request.prompt == identity_pb2.PromptKey(key=bytes(32))
     for slower in ({"wait_seconds": 1}, {"lease_id": b"l" * 16}):
         call = get_call(model=bytes(32), key=bytes(32), mapped=True, **slower)
-        assert header_over_local_socket(local, call, GetReader(call.expected, is_mapped=True)) is None
+        assert header_over_local_socket(local, call, GetReader(call.expected, is_mapped=True), None) is None
     assert len(received) == 1
     local.close()
 

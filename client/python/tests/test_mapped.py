@@ -1,10 +1,14 @@
 """Mapped entries: the server's own memory, for as long as an array of it lives."""
 
+import asyncio
 import gc
+import signal
+import time
 
 import chunkkv
 import ml_dtypes
 import numpy as np
+import programs
 import pytest
 from local_server import eventually, held_bytes, sharing_server
 from sample_caches import LAYERS, cache, model, same_bytes, tokens
@@ -56,6 +60,36 @@ def test_all_but_the_first_go_over_the_local_socket_alone(sharing_client, monkey
     monkeypatch.undo()
     with pytest.raises(chunkkv.NotFound, match="ENTRY_NOT_FOUND"):
         sharing_client.get(**{**name, "tokens": [1]}, mapped=True)
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_that_hangs_is_given_up_in_time(tmp_path, is_connected, is_async):
+    socket = ["--local-socket", tmp_path / "local", "--map-entries"]
+    process, address = programs.start_server(tmp_path, *socket)
+    try:
+        with chunkkv.Client(address) as client:
+            name = put(client, "mapped")
+            client.get(**name, mapped=is_connected)
+
+            def get():
+                return client.get(**name, mapped=True, timeout=0.2)
+
+            async def get_async():
+                async with chunkkv.AsyncClient(address) as other:
+                    await other.get(**name, mapped=is_connected)
+                    process.send_signal(signal.SIGSTOP)
+                    await other.get(**name, mapped=True, timeout=0.2)
+
+            if not is_async:
+                process.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            with pytest.raises(chunkkv.DeadlineExceeded):
+                asyncio.run(get_async()) if is_async else get()
+            assert time.monotonic() - began < 10  # of 30
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_verbatim_tensors_are_mapped(sharing_client):

@@ -99,15 +99,13 @@ class Answer:
 
     def __init__(self, is_chat, tokens):
         self._is_chat, self._tokens = is_chat, tokens
-        self._is_first = True
+        self._begun = set()  # choices that have said whose they are
 
     def whole(self, content):
         return self._with_prompt(content, self._chat_choice, "chat.completion")
 
     def part(self, event):
-        changed = self._with_prompt(event, self._chat_delta, "chat.completion.chunk")
-        self._is_first = False
-        return changed
+        return self._with_prompt(event, self._chat_delta, "chat.completion.chunk")
 
     def _with_prompt(self, content, chat_choice, kind):
         content = {name: value for name, value in content.items() if name not in ("kv_transfer_params", "prompt_logprobs")}
@@ -130,7 +128,8 @@ class Answer:
         return _chat_fields(choice) | {"message": {"role": "assistant", "content": choice["text"]}}
 
     def _chat_delta(self, choice):
-        role = {"role": "assistant"} if self._is_first else {}
+        role = {} if choice["index"] in self._begun else {"role": "assistant"}
+        self._begun.add(choice["index"])
         return _chat_fields(choice) | {"delta": role | {"content": choice["text"]}}
 
 
