@@ -50,7 +50,7 @@ class Options:
     def of(cls, given: Mapping[str, Any]) -> Options:
         """Errors: InvalidArgument (OPTION) for names and types that are not there."""
         types = {field.name: type(field.default) for field in fields(cls)}
-        values = {}
+        values: dict[str, Any] = {}
         for name, value in given.items():
             if name not in types:
                 raise InvalidArgument("OPTION", f"kv_connector_extra_config has no {name!r}; there are {[*types]}")
