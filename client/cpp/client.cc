@@ -82,14 +82,15 @@ std::shared_ptr<grpc::Channel> Client::Impl::Channel(int32_t index) {
   return channels_[index];
 }
 
-absl::StatusOr<std::shared_ptr<LocalConnection>> Client::Impl::Local() {
+absl::StatusOr<std::shared_ptr<LocalConnection>> Client::Impl::Local(const CallOptions& options) {
   {
     MutexLock lock(mutex_);
+    if (local_ != nullptr && !local_->is_open()) local_ = nullptr;
     if (local_ != nullptr) return local_;
   }
   CHUNKKV_ASSIGN_OR_RETURN(const v1::GetCapabilitiesResponse capabilities,
                            (Call<v1::GetCapabilitiesRequest, v1::GetCapabilitiesResponse>(
-                               *this, &v1::KvCacheService::Stub::GetCapabilities, {}, {})));
+                               *this, &v1::KvCacheService::Stub::GetCapabilities, {}, options)));
   if (capabilities.local_socket().empty()) {
     return FailedPrecondition("REGIONS_DISABLED", "the server has no local socket: see its option --local-socket");
   }

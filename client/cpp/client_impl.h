@@ -31,7 +31,7 @@ class Client::Impl {
   const CallMetadata& metadata() const { return metadata_; }
   // The connection to the server's local socket, made at the first call. Errors: FAILED_PRECONDITION REGIONS_DISABLED,
   // UNAVAILABLE LOCAL_SOCKET.
-  absl::StatusOr<std::shared_ptr<LocalConnection>> Local();
+  absl::StatusOr<std::shared_ptr<LocalConnection>> Local(const CallOptions& options = {});
   void AddRegion(const Region::Impl* region);
   void RemoveRegion(const Region::Impl* region);
   bool HasRegions() const;

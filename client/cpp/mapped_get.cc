@@ -3,12 +3,14 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
 #include "client/cpp/call.h"
+#include "client/cpp/call_time.h"
 #include "client/cpp/convert.h"
 #include "client/cpp/entry_receiver.h"
 #include "client/cpp/expected_entry.h"
@@ -36,21 +38,22 @@ struct Mapped {
   }
 };
 
-absl::StatusOr<Offered> AskLocally(LocalConnection& local, const GetRequest& request, v1::GetCacheRequest proto) {
+absl::StatusOr<Offered> AskLocally(LocalConnection& local, const GetRequest& request, v1::GetCacheRequest proto,
+                                   const CallOptions& options) {
   // The socket takes keys: digests of a long prompt would keep others waiting.
   if (const std::optional<Bytes32> key = KeyOf(request.prompt)) {
     proto.mutable_prompt()->Clear();
     proto.mutable_prompt()->set_key(ToString(*key));
   }
-  CHUNKKV_ASSIGN_OR_RETURN(ReceivedLocalMessage answer, local.Get(proto.SerializeAsString()));
+  CHUNKKV_ASSIGN_OR_RETURN(ReceivedLocalMessage answer, local.Get(proto.SerializeAsString(), options.timeout));
   Offered offered = {{}, std::move(answer.descriptor)};
   if (!offered.header.ParseFromString(answer.body)) return BadReply("the answer is no header");
   return offered;
 }
 
 absl::StatusOr<Offered> AskOverGrpc(Client::Impl& client, LocalConnection& local, const v1::GetCacheRequest& proto,
-                                    const CallOptions& options) {
-  CallContext context(client.metadata(), options);
+                                    const CallTime& time) {
+  CallContext context(client.metadata(), time.options());
   const auto stream = client.stub().GetCache(context.get(), proto);
   v1::GetCacheResponse response;
   const bool has_header = stream->Read(&response) && response.has_header();
@@ -61,7 +64,7 @@ absl::StatusOr<Offered> AskOverGrpc(Client::Impl& client, LocalConnection& local
   if (!status.ok()) return context.Convert(status);
   const auto token = FixedFromView<32>(header.mapping().token());
   if (!has_header || !token) return BadReply("no mapping came");
-  CHUNKKV_ASSIGN_OR_RETURN(FileDescriptor descriptor, local.Map(*token));
+  CHUNKKV_ASSIGN_OR_RETURN(FileDescriptor descriptor, local.Map(*token, time.options().timeout));
   return Offered{std::move(header), std::move(descriptor)};
 }
 
@@ -70,12 +73,13 @@ absl::StatusOr<Offered> AskOverGrpc(Client::Impl& client, LocalConnection& local
 absl::StatusOr<CachedEntry> RunMappedGet(Client::Impl& client, const GetRequest& request, v1::GetCacheRequest proto,
                                          const CallOptions& options) {
   proto.mutable_target()->set_map(true);
-  CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<LocalConnection> local, client.Local());
+  const CallTime time(options, [] { return std::chrono::steady_clock::now(); });
+  CHUNKKV_ASSIGN_OR_RETURN(std::shared_ptr<LocalConnection> local, client.Local(options));
   absl::StatusOr<Offered> offered = ErrorStatus(absl::StatusCode::kUnimplemented, "USE_GRPC", "not asked yet");
-  if (request.wait.count() == 0 && !request.lease_id) offered = AskLocally(*local, request, proto);
+  if (request.wait.count() == 0 && !request.lease_id) offered = AskLocally(*local, request, proto, time.options());
   if (!offered.ok()) {
     if (request.lease_id) proto.set_lease_id(ToString(*request.lease_id));
-    offered = AskOverGrpc(client, *local, proto, options);
+    offered = AskOverGrpc(client, *local, proto, time);
   }
   if (!offered.ok()) return offered.status();
   const v1::Mapping& mapping = offered->header.mapping();

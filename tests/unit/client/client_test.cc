@@ -675,6 +675,18 @@ TEST_F(SharedMemoryClientTest, TheExampleRuns) {
   EXPECT_EQ(std::system(command.c_str()), 0);
 }
 
+TEST_F(SharedMemoryClientTest, AConnectionThatHasEndedIsNotAskedAgain) {
+  ASSERT_TRUE(client_->AllocateRegion(4096).ok());
+  server_->Kill();
+  absl::Status status;
+  for (int tries = 0; tries < 10'000; ++tries) {  // until the server's end is seen
+    status = client_->AllocateRegion(4096).status();
+    if (StatusReason(status) != "LOCAL_SOCKET") break;
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(StatusReason(status), "LOCAL_SOCKET");
+}
+
 TEST_F(SharedMemoryClientTest, AFailedPutLeavesItsRegionFree) {
   const ToyCache cache(kTokens);
   PutRequest request = cache.Request(Policy::kChunkKv);
