@@ -60,6 +60,17 @@ TEST_F(QuotaTest, WhatIsPinnedMakesNoRoomAndNothingGoesInVain) {
   EXPECT_TRUE(TryPut(PromptOf("small", 2)).ok());
 }
 
+TEST_F(QuotaTest, WhoWaitsForAPutThatTheQuotaRefusesIsToldAtOnce) {
+  quota_.entries = 1;
+  ASSERT_TRUE(store_->Pin(Store("small", 0), 1000).ok());
+  absl::StatusOr<EntryPtr> got = absl::UnknownError("not called");
+  store_->Wait(PromptNameOf(MakeEntry(PromptOf("small", 1)).identity), kAcceptExact,
+               [&](absl::StatusOr<EntryPtr> entry) { got = std::move(entry); });
+  EXPECT_THAT(TryPut(PromptOf("small", 1)), IsError(StatusCode::kResourceExhausted, "QUOTA_ENTRIES"));
+  EXPECT_THAT(got, IsError(StatusCode::kAborted, "PUT_FAILED"));
+  clock_.AdvanceMs(1000);
+}
+
 TEST_F(QuotaTest, AnEntryAboveTheQuotaIsRefusedBeforeItIsSent) {
   quota_.host_bytes = 1000;
   EXPECT_THAT(store_->CheckEntrySize("small", 1001), IsErrorStatus(StatusCode::kResourceExhausted, "ENTRY_TOO_LARGE"));
