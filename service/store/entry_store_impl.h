@@ -156,6 +156,8 @@ class EntryStore::Impl {
                                       Eviction eviction);
   // Has the entry copied to the device, by and by, where that has no copy and can ever hold one.
   void WantOnDevice(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether one more copy there is within the tenant's quota.
+  bool FitsDeviceQuota(const StoredEntry& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PromoteNext();
   void Promote(const Bytes16& entry_id);
   // Errors: as DevicePool::Allocate.

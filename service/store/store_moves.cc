@@ -81,11 +81,17 @@ void EntryStore::Impl::WantOnDevice(const StoredEntry& stored, Aftermath& after)
   if (device_options_.storage == nullptr || device_.is_lost() || device_.Has(stored.id())) return;
   const int64_t size_bytes = stored.header().BodyBytes();
   if (size_bytes == 0 || size_bytes > device_options_.storage->pool().limit_bytes()) return;
-  const std::string& tenant = stored.identity().tenant;
-  const std::optional<int64_t> quota_bytes = QuotaOf(tenant).device_bytes;
-  if (quota_bytes.has_value() && device_.charged_bytes_of(&TenantOf(tenant)) + size_bytes > *quota_bytes) return;
+  if (!FitsDeviceQuota(stored)) return;
   if (!device_.wanted().Push(stored.id())) return;
   after.callbacks.push_back([this] { device_options_.post([this] { PromoteNext(); }); });
+}
+
+bool EntryStore::Impl::FitsDeviceQuota(const StoredEntry& stored) {
+  const std::string& tenant = stored.identity().tenant;
+  const std::optional<int64_t> quota_bytes = QuotaOf(tenant).device_bytes;
+  if (!quota_bytes.has_value()) return true;
+  const int64_t more_bytes = DevicePool::ChargedBytes(stored.header().BodyBytes());
+  return device_.charged_bytes_of(&TenantOf(tenant)) + more_bytes <= *quota_bytes;
 }
 
 void EntryStore::Impl::PromoteNext() {
@@ -109,7 +115,10 @@ void EntryStore::Impl::Promote(const Bytes16& entry_id) {
     Expire(after);
     entry = host_.Find(entry_id);
     if (entry == nullptr || device_.is_lost() || device_.Has(entry_id)) return;
-    may_evict = index_.Find(entry_id)->hit_count >= kHitsThatEvict;
+    const StoredEntry& stored = *index_.Find(entry_id);
+    // Others of the tenant's may have come to the device since this one was wanted; none does while this one goes.
+    if (!FitsDeviceQuota(stored)) return;
+    may_evict = stored.hit_count >= kHitsThatEvict;
   }
   absl::StatusOr<DeviceBlock> block = TakeBlock(entry->header().BodyBytes(), may_evict);
   if (!block.ok()) return;

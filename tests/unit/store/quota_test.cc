@@ -130,5 +130,15 @@ TEST_F(DeviceQuotaTest, NoMoreThanTheQuotaIsCopiedToTheDevice) {
   EXPECT_EQ(TierOf(of_other), Tier::kDevice);
 }
 
+TEST_F(DeviceQuotaTest, NorOfABurstThatCameBeforeAnyWasCopied) {
+  std::vector<Selector> entries;
+  for (uint32_t i = 0; i < 3; ++i) entries.push_back(PutAndForget(PromptOf("small", i)));
+  RunMoves();
+  EXPECT_EQ(TierOf(entries[0]), Tier::kDevice);
+  EXPECT_EQ(TierOf(entries[1]), Tier::kHost);
+  EXPECT_EQ(TierOf(entries[2]), Tier::kHost);
+  EXPECT_EQ(Device().promotions, 1);
+}
+
 }  // namespace
 }  // namespace chunkkv
