@@ -247,7 +247,8 @@ class EntryStore {
   // Errors: NOT_FOUND (ENTRY_NOT_FOUND), the same whether the prompt, the variant or if_entry_id does not match.
   // With if_entry_id: that very entry, where the rule accepts it. Counts a hit of the entry's tokens, or a miss of
   // `miss_tokens` tokens. An entry that is on the device alone is copied to host memory first, which takes time; errors
-  // then: RESOURCE_EXHAUSTED (BUDGET: no room for it), DATA_LOSS (it was damaged there, and is removed).
+  // then: RESOURCE_EXHAUSTED (BUDGET: no room for it; QUOTA_HOST_BYTES: none in the tenant's quota), DATA_LOSS (it was
+  // damaged there, and is removed).
   absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens = 0);
   // Get, of an entry that needs no copying: null where it is on the device alone. Counts no miss, and a hit only of what

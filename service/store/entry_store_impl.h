@@ -110,7 +110,8 @@ class EntryStore::Impl {
   TenantQuota QuotaOf(const std::string& tenant) const {
     return options_.quota_of ? options_.quota_of(tenant) : TenantQuota();
   }
-  // Evicts what is the tenant's own until one more entry, of `charged_bytes`, is within its quota.
+  // Evicts what is the tenant's own until `charged_bytes` more in host memory, of one more entry where the quota limits
+  // those, are within it.
   // Errors: RESOURCE_EXHAUSTED (QUOTA_HOST_BYTES, QUOTA_ENTRIES); then nothing was evicted in vain.
   absl::Status MakeRoomInQuota(Tenant& tenant, const TenantQuota& quota, int64_t charged_bytes, Aftermath& after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -151,6 +152,9 @@ class EntryStore::Impl {
   void DropFromDevice(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The entry with its bytes in host memory, which are copied there first where they are not. Errors: as Get.
   absl::StatusOr<EntryPtr> BringToHost(const Bytes16& entry_id, Eviction eviction);
+  // Evicts of the tenant's own until the entry's bytes are within its quota of host memory. Errors: as MakeRoomInQuota.
+  absl::Status MakeRoomForReturn(const StoredEntry& stored, Eviction eviction, Aftermath& after)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Its bytes, copied from the device and verified. Errors: as Get, and INTERNAL: the device is lost.
   absl::StatusOr<EntryPtr> CopyToHost(const EntryPtr& description, const DeviceBlock& block, Buffer::Kind kind,
                                       Eviction eviction);

@@ -29,11 +29,13 @@ absl::StatusOr<EntryPtr> EntryStore::Impl::BringToHost(const Bytes16& entry_id, 
   DeviceBlockPtr block;
   Buffer::Kind kind;
   {
+    Aftermath after(watchers_);
     MutexLock lock(mutex_);
     while (device_.leaving().contains(entry_id)) moved_.Wait(mutex_);
     const StoredEntry* const stored = index_.Find(entry_id);
     if (stored == nullptr) return ErrorStatus(absl::StatusCode::kNotFound, "ENTRY_NOT_FOUND", "no such entry");
     if (EntryPtr entry = host_.Find(entry_id)) return entry;
+    CHUNKKV_RETURN_IF_ERROR(MakeRoomForReturn(*stored, eviction, after));
     description = stored->description;
     block = device_.Find(entry_id);
     kind = stored->buffer_kind;
@@ -55,10 +57,21 @@ absl::StatusOr<EntryPtr> EntryStore::Impl::BringToHost(const Bytes16& entry_id, 
     return entry;
   }
   if (stored == nullptr) return entry;  // deleted meanwhile: it lives on for who asked before
+  // Others of the tenant's may have come meanwhile.
+  CHUNKKV_RETURN_IF_ERROR(MakeRoomForReturn(*stored, eviction, after));
   host_.Insert(entry_id, *entry, stored->body_charge_bytes, &TenantOf(stored->identity().tenant));
   host_.SetPinned(entry_id, pins_.IsPinned(entry_id));
   ++device_.counters().returns;
   return entry;
+}
+
+absl::Status EntryStore::Impl::MakeRoomForReturn(const StoredEntry& stored, Eviction eviction, Aftermath& after) {
+  // What is moved for another's sake goes into free room, and beyond the quota if it must.
+  if (eviction == Eviction::kSpareCopies) return absl::OkStatus();
+  const std::string& tenant = stored.identity().tenant;
+  TenantQuota quota;
+  quota.host_bytes = QuotaOf(tenant).host_bytes;
+  return MakeRoomInQuota(TenantOf(tenant), quota, stored.body_charge_bytes, after);
 }
 
 absl::StatusOr<EntryPtr> EntryStore::Impl::CopyToHost(const EntryPtr& description, const DeviceBlock& block,

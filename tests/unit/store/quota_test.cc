@@ -1,4 +1,8 @@
 // What a tenant may have, and that nobody pushes another out.
+#include <algorithm>
+#include <thread>
+#include <vector>
+
 #include "tests/unit/store/device_fixture.h"
 
 namespace chunkkv {
@@ -138,6 +142,59 @@ TEST_F(DeviceQuotaTest, NorOfABurstThatCameBeforeAnyWasCopied) {
   EXPECT_EQ(TierOf(entries[1]), Tier::kHost);
   EXPECT_EQ(TierOf(entries[2]), Tier::kHost);
   EXPECT_EQ(Device().promotions, 1);
+}
+
+// Host memory for two entries and a half, of which one tenant may have one and a half.
+class ReturnQuotaTest : public DeviceStoreTest {
+ protected:
+  ReturnQuotaTest() : DeviceStoreTest(5 * kMiB / 2) {
+    options_.quota_of = [](const std::string& tenant) {
+      TenantQuota quota;
+      if (tenant == "small") quota.host_bytes = kMiB + kMiB / 2;
+      return quota;
+    };
+    OpenDevice();
+    of_other_ = DeviceStoreTest::Store(PromptOf("other", 9));
+    for (uint32_t i = 0; i < 3; ++i) entries_.push_back(DeviceStoreTest::Store(PromptOf("small", i)));
+    ExpectServed(PromptOf("other", 9));
+  }
+  int64_t HostCount() {
+    return std::count_if(entries_.begin(), entries_.end(), [this](const Selector& entry) { return IsInHost(entry); });
+  }
+
+  Selector of_other_;
+  std::vector<Selector> entries_;  // on the device all of them
+};
+
+TEST_F(ReturnQuotaTest, WhatComesBackFromTheDeviceTakesThePlaceOfTheTenantsOwn) {
+  ASSERT_EQ(Device().entries, 4);
+  ASSERT_TRUE(IsInHost(of_other_));
+  for (uint32_t i = 0; i < 3; ++i) {
+    ExpectServed(PromptOf("small", i));
+    EXPECT_TRUE(IsInHost(entries_[i]));
+    EXPECT_EQ(HostCount(), 1);
+    EXPECT_TRUE(IsInHost(of_other_));
+  }
+  EXPECT_EQ(store_->StatsOf("small").entries, 3);
+}
+
+TEST_F(ReturnQuotaTest, NothingComesBackWhereTheTenantsOwnMayNotGo) {
+  ASSERT_TRUE(IsInHost(entries_[2]));
+  ASSERT_TRUE(store_->Pin(entries_[2], 1000).ok());
+  EXPECT_THAT(Read(PromptOf("small", 0)), IsErrorStatus(StatusCode::kResourceExhausted, "QUOTA_HOST_BYTES"));
+  EXPECT_TRUE(Has(entries_[0]));
+  EXPECT_TRUE(IsInHost(entries_[2]));
+  clock_.AdvanceMs(1000);
+  ExpectServed(PromptOf("small", 0));
+}
+
+TEST_F(ReturnQuotaTest, NorDoReadersAtTheSameTimePassIt) {
+  for (int round = 0; round < 10; ++round) {
+    std::vector<std::thread> readers;
+    for (uint32_t i = 0; i < 3; ++i) readers.emplace_back([this, i] { Read(PromptOf("small", i)).IgnoreError(); });
+    for (std::thread& reader : readers) reader.join();
+    EXPECT_LE(HostCount(), 1);
+  }
 }
 
 }  // namespace
