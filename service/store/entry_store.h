@@ -40,6 +40,7 @@ struct StoreOptions {
   int64_t max_pin_ms = 3'600'000;
   int64_t max_ttl_ms = int64_t{30} * 24 * 3'600'000;
   size_t watch_history = 4096;  // events kept for watchers that come back
+  bool is_shared = false;        // between tenants, of whom none may keep the others from pinning
   // How much a tenant may have. Called from any thread, also under the store's lock; empty: no quotas.
   std::function<TenantQuota(const std::string& tenant)> quota_of;
 };
@@ -117,7 +118,7 @@ struct CommitOptions {
 struct CommitResult {
   EntryPtr entry;               // the one that is stored now; as PlacedEntry's
   bool already_stored = false;  // another put of the same identity was first
-  std::optional<Lease> pin;
+  std::optional<Lease> pin;     // none where TOO_MANY_PINS are held
 };
 
 struct PrefixQuery {

@@ -32,7 +32,8 @@ class EntryStore::Impl {
         clock_(clock),
         device_options_(std::move(device)),
         host_budget_(options.host_budget_bytes),
-        host_(MakeFairLruPolicy()) {}
+        host_(MakeFairLruPolicy()),
+        pins_(kMaxLeases, options.is_shared) {}
   ~Impl();
 
   absl::Status CheckEntrySize(const std::string& tenant, int64_t body_bytes) const;
@@ -78,6 +79,8 @@ class EntryStore::Impl {
   TenantStats StatsOf(const std::string& tenant) const;
 
  private:
+  static constexpr int64_t kMaxLeases = 100'000;
+
   // What an operation leaves to be done without the lock: declare it before the lock is taken.
   struct Aftermath {
     explicit Aftermath(WatcherList& watchers) : watchers(watchers) {}

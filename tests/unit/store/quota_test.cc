@@ -104,6 +104,18 @@ TEST_F(QuotaTest, PinsAreNoLongerThanTheQuota) {
   clock_.AdvanceMs(500);
 }
 
+TEST_F(QuotaTest, ATenantThatPinsAllItCanLeavesTheOthersTheirPart) {
+  options_.is_shared = true;
+  Restart();
+  const Selector of_greedy = Store("greedy", 0);
+  absl::Status refusal;
+  while (refusal.ok()) refusal = store_->Pin(of_greedy, 1000).status();
+  EXPECT_THAT(refusal, IsErrorStatus(StatusCode::kResourceExhausted, "TOO_MANY_PINS"));
+  EXPECT_TRUE(store_->Pin(Store("other", 0), 1000).ok());
+  EXPECT_TRUE(PutEntry(*store_, PromptOf("other", 1), {.pin_ms = 1000})->pin.has_value());
+  clock_.AdvanceMs(1000);
+}
+
 TEST_F(QuotaTest, ATenantThatFillsTheBudgetLeavesTheOthersTheirShare) {
   const Selector of_quiet = Store("quiet", 100);
   std::vector<Selector> of_greedy;
