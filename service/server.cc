@@ -64,7 +64,8 @@ SessionLimits SessionLimitsOf(const ServerOptions& options) {
 }
 
 // `tenants` must outlive the store.
-StoreOptions StoreOptionsOf(StoreOptions store, const rpc::TenantResolver& tenants) {
+StoreOptions StoreOptionsOf(StoreOptions store, const rpc::TenantResolver& tenants, bool is_shared) {
+  store.is_shared = is_shared;
   store.quota_of = [&tenants](const std::string& tenant) { return tenants.QuotaOf(tenant); };
   return store;
 }
@@ -125,7 +126,7 @@ class Server::Impl {
       : options_(options),
         tenant_file_(std::move(tenant_file)),
         tenants_(MakeResolver(tenant_file_.get(), clock)),
-        store_(StoreOptionsOf(options.store, *tenants_), clock,
+        store_(StoreOptionsOf(options.store, *tenants_, tenant_file_ != nullptr), clock,
                {.storage = std::move(storage),
                 .post = [this](std::function<void()> task) { compaction_executor_.Post(std::move(task)); },
                 .lost = [this](const absl::Status& status) { NoteDeviceLoss(status); }}),

@@ -28,9 +28,10 @@ void ReceiveOverChannel(RpcContext& context, const std::shared_ptr<PutCall>& cal
   transfer.starting = [call, header = held->header, id = access.id()](int64_t sequence) {
     call->OnReady(header, id, sequence);
   };
-  transfer.done = [&context, call, buffers = access.buffers, held,
-                   stream = std::move(stream)](const absl::Status& status) {
-    context.request_executor.Post([call, buffers, held, stream, status] { Finish(*call, *buffers, *held, status); });
+  transfer.done = [&context, call, buffers = access.buffers, held, stream = std::move(stream),
+                   line = TaskQueue::LineOf(access.channel->identity().tenant)](const absl::Status& status) {
+    context.request_executor.Post([call, buffers, held, stream, status] { Finish(*call, *buffers, *held, status); },
+                                  line);
   };
   access.group->Start(access.channel, std::move(transfer));
 }

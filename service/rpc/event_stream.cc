@@ -35,7 +35,8 @@ void EventStream::Admit(const grpc::ByteBuffer* request) {
     }
   });
   request_buffer_ = *request;
-  context_.request_executor.Post([self = shared_from_this()] { self->BeginNow(); }, TaskQueue::LineOf(tenant_));
+  line_ = TaskQueue::LineOf(tenant_);
+  context_.request_executor.Post([self = shared_from_this()] { self->BeginNow(); }, line_);
 }
 
 void EventStream::BeginNow() {
@@ -55,10 +56,11 @@ void EventStream::BeginNow() {
 
 std::function<void()> EventStream::Wake() {
   // Never the last owner within a caller's thread: what a stream holds may be released on the executor only.
-  return [weak = weak_from_this(), &executor = context_.request_executor] {
-    executor.Post([weak] {
+  return [weak = weak_from_this(), &executor = context_.request_executor, line = line_] {
+    const auto advance = [weak] {
       if (const auto stream = weak.lock()) stream->Advance();
-    });
+    };
+    executor.Post(advance, line);
   };
 }
 
@@ -90,7 +92,7 @@ void EventStream::Advance() {
 void EventStream::OnWriteDone(bool ok) {
   output_.OnWriteDone(ok);
   if (ok && !output_.ended()) {
-    context_.request_executor.Post([self = shared_from_this()] { self->Advance(); });
+    context_.request_executor.Post([self = shared_from_this()] { self->Advance(); }, line_);
   }
 }
 

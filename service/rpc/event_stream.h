@@ -64,6 +64,7 @@ class EventStream : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::shared_ptr<EventStream> self_;  // until OnDone
   StreamSlot slot_;
   std::string tenant_;
+  TaskQueue::LineId line_ = 0;  // the tenant's
   grpc::ByteBuffer request_buffer_;
   std::optional<Timers::Id> deadline_;
   StreamSlots::StopId stop_ = 0;

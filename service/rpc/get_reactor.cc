@@ -91,7 +91,8 @@ void GetReactor::WaitForPut() {
       request_.prompt, request_.accept,
       [self = shared_from_this()](absl::StatusOr<EntryPtr> entry) {
         self->context_.request_executor.Post(
-            [self, entry = std::move(entry)]() mutable { self->Found(std::move(entry)); });
+            [self, entry = std::move(entry)]() mutable { self->Found(std::move(entry)); },
+            TaskQueue::LineOf(self->tenant_));
       },
       request_.miss_tokens);
   MutexLock lock(mutex_);

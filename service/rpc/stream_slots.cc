@@ -1,6 +1,5 @@
 #include "service/rpc/stream_slots.h"
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -28,15 +27,15 @@ absl::StatusOr<StreamSlot> StreamSlots::Take(StreamKind kind, const std::string&
   };
   MutexLock lock(mutex_);
   if (draining_ && kind != StreamKind::kPut) return Draining();
-  if (Total() >= max_streams_) return refusal("TOO_MANY_STREAMS", "the server", max_streams_);
-  const auto found = of_tenants_.find(tenant);
-  const int64_t own = found == of_tenants_.end() ? 0 : found->second;
+  if (of_tenants_.total() >= of_tenants_.limit()) {
+    return refusal("TOO_MANY_STREAMS", "the server", of_tenants_.limit());
+  }
+  const int64_t own = of_tenants_.Of(tenant);
   if (quota.has_value() && own >= *quota) return refusal("QUOTA_STREAMS", "the tenant", *quota);
-  const auto with_a_newcomer = static_cast<int64_t>(of_tenants_.size()) + (own == 0 ? 2 : 1);
-  const int64_t part = std::max<int64_t>(1, max_streams_ / with_a_newcomer);
-  if (is_shared_ && Total() >= max_streams_ / 2 && own >= part) return refusal("TOO_MANY_STREAMS", "the tenant", part);
+  const int64_t part = of_tenants_.LimitOf(tenant);
+  if (own >= part) return refusal("TOO_MANY_STREAMS", "the tenant", part);
   ++counts_[static_cast<int>(kind)];
-  ++of_tenants_[tenant];
+  of_tenants_.Add(tenant);
   return StreamSlot(this, kind, tenant);
 }
 
@@ -94,14 +93,13 @@ bool StreamSlots::WaitUntilIdle(std::chrono::milliseconds timeout) {
 
 void StreamSlots::WaitUntilNone() {
   MutexLock lock(mutex_);
-  while (Total() > 0) fewer_.Wait(mutex_);
+  while (of_tenants_.total() > 0) fewer_.Wait(mutex_);
 }
 
 void StreamSlots::Release(StreamKind kind, const std::string& tenant) {
   MutexLock lock(mutex_);
   --counts_[static_cast<int>(kind)];
-  const auto of_tenant = of_tenants_.find(tenant);
-  if (--of_tenant->second == 0) of_tenants_.erase(of_tenant);
+  of_tenants_.Remove(tenant);
   if (Working() == 0) fewer_.NotifyAll();
 }
 

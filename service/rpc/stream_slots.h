@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "service/base/fair_counts.h"
 #include "service/base/mutex.h"
 
 namespace chunkkv::rpc {
@@ -41,10 +42,8 @@ class StreamSlot {
 // Thread-safe. Must outlive its slots.
 class StreamSlots {
  public:
-  // `is_shared`: between tenants, of whom none may keep the others out. Once half of the slots are taken, a tenant with
-  // more than its part, were one more tenant to come, gets no other.
-  explicit StreamSlots(int32_t max_streams, bool is_shared = false)
-      : max_streams_(max_streams), is_shared_(is_shared) {}
+  // `is_shared`: between tenants, as FairCounts does.
+  explicit StreamSlots(int32_t max_streams, bool is_shared = false) : of_tenants_(max_streams, is_shared) {}
 
   // A put's stream is taken also while draining: it may attach to a session in progress, and no session begins then.
   // Errors: UNAVAILABLE (DRAINING), RESOURCE_EXHAUSTED (TOO_MANY_STREAMS; QUOTA_STREAMS: the tenant has `quota` of
@@ -70,16 +69,11 @@ class StreamSlots {
   friend class StreamSlot;
   void Release(StreamKind kind, const std::string& tenant);
   int64_t Working() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return counts_[0] + counts_[1] + counts_[2]; }
-  int64_t Total() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return Working() + counts_[static_cast<int>(StreamKind::kHold)];
-  }
 
-  const int32_t max_streams_;
-  const bool is_shared_;
   mutable Mutex mutex_;
   CondVar fewer_;
   int64_t counts_[4] ABSL_GUARDED_BY(mutex_) = {0, 0, 0, 0};
-  std::map<std::string, int64_t> of_tenants_ ABSL_GUARDED_BY(mutex_);  // those that have any
+  FairCounts of_tenants_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   StopId last_stop_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<StopId, std::function<void()>> stops_ ABSL_GUARDED_BY(mutex_);

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "chunkkv/kernels/status.h"
+#include "service/base/status_macros.h"
 #include "service/store/entry_store_impl.h"
 #include "service/store/header_bytes.h"
 
@@ -13,7 +13,6 @@ namespace chunkkv {
 namespace {
 
 constexpr int64_t kMaxEventLogBytes = int64_t{4} << 20;  // a tenant
-constexpr int64_t kMaxLeases = 100'000;
 constexpr size_t kMaxRecent = 16;
 
 }  // namespace
@@ -103,9 +102,7 @@ EntryState EntryStore::Impl::StateOf(const StoredEntry& stored) const {
 
 absl::StatusOr<Lease> EntryStore::Impl::PinEntries(const std::string& tenant, std::vector<Bytes16> entry_ids,
                                                    int64_t duration_ms) {
-  if (pins_.lease_count() >= kMaxLeases) {
-    return ErrorStatus(absl::StatusCode::kResourceExhausted, "TOO_MANY_PINS", "too many leases are held");
-  }
+  CHUNKKV_RETURN_IF_ERROR(pins_.CheckRoom(tenant));
   for (const Bytes16& entry_id : entry_ids) SetPinned(entry_id, true);
   return pins_.Add(tenant, std::move(entry_ids), duration_ms, clock_);
 }

@@ -40,6 +40,7 @@ struct StoreOptions {
   int64_t max_pin_ms = 3'600'000;
   int64_t max_ttl_ms = int64_t{30} * 24 * 3'600'000;
   size_t watch_history = 4096;  // events kept for watchers that come back
+  bool is_shared = false;        // between tenants, of whom none may keep the others from pinning
   // How much a tenant may have. Called from any thread, also under the store's lock; empty: no quotas.
   std::function<TenantQuota(const std::string& tenant)> quota_of;
 };
@@ -117,7 +118,7 @@ struct CommitOptions {
 struct CommitResult {
   EntryPtr entry;               // the one that is stored now; as PlacedEntry's
   bool already_stored = false;  // another put of the same identity was first
-  std::optional<Lease> pin;
+  std::optional<Lease> pin;     // none where TOO_MANY_PINS are held
 };
 
 struct PrefixQuery {
@@ -247,7 +248,8 @@ class EntryStore {
   // Errors: NOT_FOUND (ENTRY_NOT_FOUND), the same whether the prompt, the variant or if_entry_id does not match.
   // With if_entry_id: that very entry, where the rule accepts it. Counts a hit of the entry's tokens, or a miss of
   // `miss_tokens` tokens. An entry that is on the device alone is copied to host memory first, which takes time; errors
-  // then: RESOURCE_EXHAUSTED (BUDGET: no room for it), DATA_LOSS (it was damaged there, and is removed).
+  // then: RESOURCE_EXHAUSTED (BUDGET: no room for it; QUOTA_HOST_BYTES: none in the tenant's quota), DATA_LOSS (it was
+  // damaged there, and is removed).
   absl::StatusOr<EntryPtr> Get(const PromptName& name, const AcceptRule& accept,
                                const std::optional<Bytes16>& if_entry_id, int64_t miss_tokens = 0);
   // Get, of an entry that needs no copying: null where it is on the device alone. Counts no miss, and a hit only of what

@@ -32,7 +32,8 @@ class EntryStore::Impl {
         clock_(clock),
         device_options_(std::move(device)),
         host_budget_(options.host_budget_bytes),
-        host_(MakeFairLruPolicy()) {}
+        host_(MakeFairLruPolicy()),
+        pins_(kMaxLeases, options.is_shared) {}
   ~Impl();
 
   absl::Status CheckEntrySize(const std::string& tenant, int64_t body_bytes) const;
@@ -78,6 +79,8 @@ class EntryStore::Impl {
   TenantStats StatsOf(const std::string& tenant) const;
 
  private:
+  static constexpr int64_t kMaxLeases = 100'000;
+
   // What an operation leaves to be done without the lock: declare it before the lock is taken.
   struct Aftermath {
     explicit Aftermath(WatcherList& watchers) : watchers(watchers) {}
@@ -110,7 +113,8 @@ class EntryStore::Impl {
   TenantQuota QuotaOf(const std::string& tenant) const {
     return options_.quota_of ? options_.quota_of(tenant) : TenantQuota();
   }
-  // Evicts what is the tenant's own until one more entry, of `charged_bytes`, is within its quota.
+  // Evicts what is the tenant's own until `charged_bytes` more in host memory, of one more entry where the quota limits
+  // those, are within it.
   // Errors: RESOURCE_EXHAUSTED (QUOTA_HOST_BYTES, QUOTA_ENTRIES); then nothing was evicted in vain.
   absl::Status MakeRoomInQuota(Tenant& tenant, const TenantQuota& quota, int64_t charged_bytes, Aftermath& after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -151,11 +155,16 @@ class EntryStore::Impl {
   void DropFromDevice(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The entry with its bytes in host memory, which are copied there first where they are not. Errors: as Get.
   absl::StatusOr<EntryPtr> BringToHost(const Bytes16& entry_id, Eviction eviction);
+  // Evicts of the tenant's own until the entry's bytes are within its quota of host memory. Errors: as MakeRoomInQuota.
+  absl::Status MakeRoomForReturn(const StoredEntry& stored, Eviction eviction, Aftermath& after)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Its bytes, copied from the device and verified. Errors: as Get, and INTERNAL: the device is lost.
   absl::StatusOr<EntryPtr> CopyToHost(const EntryPtr& description, const DeviceBlock& block, Buffer::Kind kind,
                                       Eviction eviction);
   // Has the entry copied to the device, by and by, where that has no copy and can ever hold one.
   void WantOnDevice(const StoredEntry& stored, Aftermath& after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether one more copy there is within the tenant's quota.
+  bool FitsDeviceQuota(const StoredEntry& stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PromoteNext();
   void Promote(const Bytes16& entry_id);
   // Errors: as DevicePool::Allocate.

@@ -2,9 +2,21 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "chunkkv/kernels/status.h"
 #include "service/base/random.h"
 
 namespace chunkkv {
+
+absl::Status PinTable::CheckRoom(const std::string& tenant) const {
+  const auto refusal = [](const char* owner, int64_t limit) {
+    return ErrorStatus(absl::StatusCode::kResourceExhausted, "TOO_MANY_PINS",
+                       absl::StrCat(owner, " has ", limit, " leases, its limit"));
+  };
+  if (of_tenants_.total() >= of_tenants_.limit()) return refusal("the server", of_tenants_.limit());
+  const int64_t part = of_tenants_.LimitOf(tenant);
+  return of_tenants_.Of(tenant) < part ? absl::OkStatus() : refusal("the tenant", part);
+}
 
 Lease PinTable::Add(const std::string& tenant, std::vector<Bytes16> entry_ids, int64_t duration_ms,
                     const Clock& clock) {
@@ -17,6 +29,7 @@ Lease PinTable::Add(const std::string& tenant, std::vector<Bytes16> entry_ids, i
   entry_ids.shrink_to_fit();
   for (const Bytes16& entry_id : entry_ids) by_entry_[entry_id].emplace(end, lease.id);
   by_end_.emplace(end, lease.id);
+  of_tenants_.Add(tenant);
   leases_[lease.id] = Holding{tenant, std::move(entry_ids), end, lease.expires_unix_ms};
   return lease;
 }
@@ -41,13 +54,9 @@ void PinTable::ForgetEntry(const Bytes16& entry_id) {
   const Order lease_ids = std::move(found->second);
   by_entry_.erase(found);
   for (const auto& [end, lease_id] : lease_ids) {
-    Holding& holding = leases_.find(lease_id)->second;
-    holding.entry_ids.erase(std::remove(holding.entry_ids.begin(), holding.entry_ids.end(), entry_id),
-                            holding.entry_ids.end());
-    if (holding.entry_ids.empty()) {
-      by_end_.erase({end, lease_id});
-      leases_.erase(lease_id);
-    }
+    const auto lease = leases_.find(lease_id);
+    std::erase(lease->second.entry_ids, entry_id);
+    if (lease->second.entry_ids.empty()) Erase(lease);
   }
 }
 
@@ -74,8 +83,13 @@ void PinTable::End(const Bytes16& lease_id, std::vector<Bytes16>* unpinned) {
       unpinned->push_back(entry_id);
     }
   }
-  by_end_.erase({end, lease_id});
-  leases_.erase(found);
+  Erase(found);
+}
+
+void PinTable::Erase(Leases::iterator lease) {
+  by_end_.erase({lease->second.expires_monotonic_ms, lease->first});
+  of_tenants_.Remove(lease->second.tenant);
+  leases_.erase(lease);
 }
 
 }  // namespace chunkkv

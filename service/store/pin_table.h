@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "service/base/fair_counts.h"
 #include "service/format/bytes.h"
 #include "service/store/entry_store.h"
 
@@ -18,7 +20,12 @@ namespace chunkkv {
 // Durations are kept by the monotonic clock; the wall clock's end is only shown.
 class PinTable {
  public:
-  // One lease over all of `entry_ids`, of which some may be repeated.
+  // `is_shared`: between tenants, as FairCounts does.
+  PinTable(int64_t max_leases, bool is_shared) : of_tenants_(max_leases, is_shared) {}
+
+  // Whether the tenant may have one more lease. Errors: RESOURCE_EXHAUSTED (TOO_MANY_PINS).
+  absl::Status CheckRoom(const std::string& tenant) const;
+  // One lease over all of `entry_ids`, of which some may be repeated. After CheckRoom.
   Lease Add(const std::string& tenant, std::vector<Bytes16> entry_ids, int64_t duration_ms, const Clock& clock);
   // Ends a lease. Returns the entries that no lease pins any more; empty optional where the tenant has no such lease.
   std::optional<std::vector<Bytes16>> Remove(const std::string& tenant, const Bytes16& lease_id);
@@ -32,7 +39,7 @@ class PinTable {
   int64_t PinnedUntilUnixMs(const Bytes16& entry_id) const;
   // Entries of all leases; one that several pin counts for each.
   int64_t held_count() const;
-  int64_t lease_count() const { return static_cast<int64_t>(leases_.size()); }
+  int64_t lease_count() const { return of_tenants_.total(); }
 
  private:
   struct Holding {
@@ -41,11 +48,15 @@ class PinTable {
     int64_t expires_monotonic_ms = 0;
     int64_t expires_unix_ms = 0;
   };
+  using Leases = absl::flat_hash_map<Bytes16, Holding, FixedBytesHash>;
   using Order = std::set<std::pair<int64_t, Bytes16>>;  // (end by the monotonic clock, lease)
 
   void End(const Bytes16& lease_id, std::vector<Bytes16>* unpinned);
+  // It pins nothing any more.
+  void Erase(Leases::iterator lease);
 
-  absl::flat_hash_map<Bytes16, Holding, FixedBytesHash> leases_;
+  FairCounts of_tenants_;
+  Leases leases_;
   absl::flat_hash_map<Bytes16, Order, FixedBytesHash> by_entry_;
   Order by_end_;
 };

@@ -29,11 +29,13 @@ absl::StatusOr<EntryPtr> EntryStore::Impl::BringToHost(const Bytes16& entry_id, 
   DeviceBlockPtr block;
   Buffer::Kind kind;
   {
+    Aftermath after(watchers_);
     MutexLock lock(mutex_);
     while (device_.leaving().contains(entry_id)) moved_.Wait(mutex_);
     const StoredEntry* const stored = index_.Find(entry_id);
     if (stored == nullptr) return ErrorStatus(absl::StatusCode::kNotFound, "ENTRY_NOT_FOUND", "no such entry");
     if (EntryPtr entry = host_.Find(entry_id)) return entry;
+    CHUNKKV_RETURN_IF_ERROR(MakeRoomForReturn(*stored, eviction, after));
     description = stored->description;
     block = device_.Find(entry_id);
     kind = stored->buffer_kind;
@@ -55,10 +57,21 @@ absl::StatusOr<EntryPtr> EntryStore::Impl::BringToHost(const Bytes16& entry_id, 
     return entry;
   }
   if (stored == nullptr) return entry;  // deleted meanwhile: it lives on for who asked before
+  // Others of the tenant's may have come meanwhile.
+  CHUNKKV_RETURN_IF_ERROR(MakeRoomForReturn(*stored, eviction, after));
   host_.Insert(entry_id, *entry, stored->body_charge_bytes, &TenantOf(stored->identity().tenant));
   host_.SetPinned(entry_id, pins_.IsPinned(entry_id));
   ++device_.counters().returns;
   return entry;
+}
+
+absl::Status EntryStore::Impl::MakeRoomForReturn(const StoredEntry& stored, Eviction eviction, Aftermath& after) {
+  // What is moved for another's sake goes into free room, and beyond the quota if it must.
+  if (eviction == Eviction::kSpareCopies) return absl::OkStatus();
+  const std::string& tenant = stored.identity().tenant;
+  TenantQuota quota;
+  quota.host_bytes = QuotaOf(tenant).host_bytes;
+  return MakeRoomInQuota(TenantOf(tenant), quota, stored.body_charge_bytes, after);
 }
 
 absl::StatusOr<EntryPtr> EntryStore::Impl::CopyToHost(const EntryPtr& description, const DeviceBlock& block,
@@ -81,11 +94,17 @@ void EntryStore::Impl::WantOnDevice(const StoredEntry& stored, Aftermath& after)
   if (device_options_.storage == nullptr || device_.is_lost() || device_.Has(stored.id())) return;
   const int64_t size_bytes = stored.header().BodyBytes();
   if (size_bytes == 0 || size_bytes > device_options_.storage->pool().limit_bytes()) return;
-  const std::string& tenant = stored.identity().tenant;
-  const std::optional<int64_t> quota_bytes = QuotaOf(tenant).device_bytes;
-  if (quota_bytes.has_value() && device_.charged_bytes_of(&TenantOf(tenant)) + size_bytes > *quota_bytes) return;
+  if (!FitsDeviceQuota(stored)) return;
   if (!device_.wanted().Push(stored.id())) return;
   after.callbacks.push_back([this] { device_options_.post([this] { PromoteNext(); }); });
+}
+
+bool EntryStore::Impl::FitsDeviceQuota(const StoredEntry& stored) {
+  const std::string& tenant = stored.identity().tenant;
+  const std::optional<int64_t> quota_bytes = QuotaOf(tenant).device_bytes;
+  if (!quota_bytes.has_value()) return true;
+  const int64_t more_bytes = DevicePool::ChargedBytes(stored.header().BodyBytes());
+  return device_.charged_bytes_of(&TenantOf(tenant)) + more_bytes <= *quota_bytes;
 }
 
 void EntryStore::Impl::PromoteNext() {
@@ -109,7 +128,10 @@ void EntryStore::Impl::Promote(const Bytes16& entry_id) {
     Expire(after);
     entry = host_.Find(entry_id);
     if (entry == nullptr || device_.is_lost() || device_.Has(entry_id)) return;
-    may_evict = index_.Find(entry_id)->hit_count >= kHitsThatEvict;
+    const StoredEntry& stored = *index_.Find(entry_id);
+    // Others of the tenant's may have come to the device since this one was wanted; none does while this one goes.
+    if (!FitsDeviceQuota(stored)) return;
+    may_evict = stored.hit_count >= kHitsThatEvict;
   }
   absl::StatusOr<DeviceBlock> block = TakeBlock(entry->header().BodyBytes(), may_evict);
   if (!block.ok()) return;

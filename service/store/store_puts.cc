@@ -171,8 +171,8 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
   Aftermath after(watchers_);
   MutexLock lock(mutex_);
   Expire(after);
-  puts_.EndPut(token);
   if (StoredEntry* const other = index_.Find(entry->identity())) {
+    puts_.EndPut(token);
     after.removed.push_back(std::move(entry));
     return AlreadyStored(*other, options);
   }
@@ -183,6 +183,7 @@ absl::StatusOr<CommitResult> EntryStore::Impl::CommitVerified(PutToken token, En
     after.removed.push_back(std::move(entry));
     return room;
   }
+  puts_.EndPut(token);
   CommitResult result;
   result.entry = entry;
   Insert(std::move(stored), std::move(entry), path, after);

@@ -1,31 +1,20 @@
 // Unary handlers stop when nobody waits for them, and ask the store once for what they ask for many times.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
 
 #include "chunkkv/kernels/status.h"
 #include "service/rpc/catalog_rpcs.h"
 #include "service/rpc/wire_bytes.h"
-#include "tests/support/fake_clock.h"
 #include "tests/support/store_at_rest.h"
 #include "tests/support/test_entry.h"
+#include "tests/unit/rpc/rpc_context_fixture.h"
 
 namespace chunkkv::rpc {
 namespace {
 
-// Counts how often it is looked at: every operation of the store looks.
-class CountingClock : public FakeClock {
- public:
-  int64_t MonotonicMs() const override {
-    ++looks;
-    return FakeClock::MonotonicMs();
-  }
-  mutable std::atomic<int64_t> looks{0};
-};
-
-class UnaryCallTest : public testing::Test {
+class UnaryCallTest : public RpcContextTest {
  protected:
   // Cancelled at the `active_checks`th look.
   UnaryCall CallEndingAfter(int active_checks) {
@@ -37,43 +26,6 @@ class UnaryCallTest : public testing::Test {
     EXPECT_TRUE(result.ok()) << result.status();
     return ToString(result->entry->header().entry_id);
   }
-
-  CountingClock clock_;
-  StoreOptions options_;
-  EntryStore store_{options_, clock_};
-  const CompactionDevice device_ = OpenCompactionDevice("cpu").value();
-  StreamSlots streams_{8};
-  SessionTable sessions_;
-  ScoreRecorder recorder_;
-  const ProfileTable profiles_;
-  LoadRate load_rate_;
-  LocalTransfers local_{"", false, nullptr, clock_};
-  const std::unique_ptr<ChannelHost> channels_ = ChannelHost::Without(ChannelsDisabled());
-  const SingleTenant tenants_;
-  Metrics metrics_;
-  Timers timers_{Clock::System()};
-  Executor executor_{1};
-  RpcContext context_{.limits = {.max_rpc_ms = 1000},
-                      .session_limits = {},
-                      .store_options = options_,
-                      .store = store_,
-                      .device = device_,
-                      .compactor = *device_.compactor,
-                      .compaction_executor = executor_,
-                      .request_executor = executor_,
-                      .clock = clock_,
-                      .timers = timers_,
-                      .streams = streams_,
-                      .sessions = sessions_,
-                      .recorder = recorder_,
-                      .profiles = profiles_,
-                      .load_rate = load_rate_,
-                      .local = local_,
-                      .channels = *channels_,
-                      .tenants = tenants_,
-                      .metrics = metrics_,
-                      .spans = nullptr,
-                      .started_monotonic_ms = 0};
 };
 
 TEST_F(UnaryCallTest, IsActiveUntilTheServersLimit) {

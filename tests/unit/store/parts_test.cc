@@ -19,7 +19,7 @@ Bytes16 Id(uint8_t number) {
 
 TEST(PinTableTest, HoldsARepeatedEntryOnce) {
   const FakeClock clock;
-  PinTable pins;
+  PinTable pins(100, /*is_shared=*/false);
   const std::vector<Bytes16> repeated(5000, Id(1));
   std::vector<Bytes16> mixed = repeated;
   mixed.push_back(Id(2));
@@ -32,6 +32,29 @@ TEST(PinTableTest, HoldsARepeatedEntryOnce) {
   EXPECT_TRUE(pins.IsPinned(Id(1)));
   EXPECT_EQ(pins.Remove("tenant", other.id), std::vector<Bytes16>{Id(1)});
   EXPECT_EQ(pins.held_count(), 0);
+}
+
+TEST(PinTableTest, NoTenantKeepsTheOthersFromPinning) {
+  const FakeClock clock;
+  PinTable pins(12, /*is_shared=*/true);
+  const auto take_all = [&](const std::string& tenant) {
+    std::vector<Lease> taken;
+    while (pins.CheckRoom(tenant).ok()) taken.push_back(pins.Add(tenant, {Id(1)}, 1000, clock));
+    return taken;
+  };
+  const std::vector<Lease> of_greedy = take_all("greedy");
+  EXPECT_EQ(of_greedy.size(), 6u);
+  EXPECT_THAT(pins.CheckRoom("greedy"), IsErrorStatus(absl::StatusCode::kResourceExhausted, "TOO_MANY_PINS"));
+  EXPECT_EQ(take_all("second").size(), 4u);
+  EXPECT_GE(take_all("third").size(), 1u);
+  // What ends in whatever way makes room again.
+  pins.Remove("greedy", of_greedy[0].id);
+  EXPECT_EQ(pins.lease_count(), 11);
+  pins.ForgetEntry(Id(1));
+  EXPECT_EQ(pins.lease_count(), 0);
+  EXPECT_EQ(take_all("second").size(), 6u);
+  EXPECT_EQ(pins.EndExpired(clock.MonotonicMs() + 1000), std::vector<Bytes16>{Id(1)});
+  EXPECT_EQ(take_all("third").size(), 6u);
 }
 
 TEST(KeyHasherTest, NamesDependOnTheSecretAndOnEverythingBefore) {
