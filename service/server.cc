@@ -166,12 +166,12 @@ class Server::Impl {
 
   absl::Status Listen() {
     CHUNKKV_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
-    if (!options_.insecure_listen && !listen.IsLoopback() && options_.tls.client_ca.empty()) {
-      return InvalidArgument("INSECURE_LISTEN", "listen: '" + listen.host + "' is not a loopback address; without TLS and " +
-                                                    "certificates of clients that needs --insecure-listen");
-    }
     if (options_.tls.enabled()) {
       CHUNKKV_ASSIGN_OR_RETURN(certificate_end_unix_ms_, CheckTlsFiles(options_.tls));
+    }
+    if (!options_.insecure_listen && !listen.IsLoopback() && !options_.tls.proves_clients()) {
+      return InvalidArgument("INSECURE_LISTEN", "listen: '" + listen.host + "' is not a loopback address; without TLS and " +
+                                                    "certificates of clients that needs --insecure-listen");
     }
     if (!options_.local_socket.path.empty()) {
       CHUNKKV_ASSIGN_OR_RETURN(

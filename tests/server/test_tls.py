@@ -94,6 +94,26 @@ def test_wrong_files_are_named_at_the_start(tmp_path, files):
     assert "--tls-certificate" in refusal("--tls-client-ca", authority)
 
 
+@pytest.mark.parametrize("certificate,key", [("", ""), ("", "key"), ("certificate", "")])
+def test_empty_paths_do_not_turn_tls_off(tmp_path, files, certificate, key):
+    """As unset variables of a shell are."""
+    given = {"": "", "certificate": files[0], "key": files[1]}
+    authority = files[2]
+    options = ["--tls-certificate", given[certificate], "--tls-key", given[key]]
+    for listen in ("127.0.0.1:0", "0.0.0.0:0"):
+        assert "needs the server's certificate" in refusal(*options, "--tls-client-ca", authority, listen=listen)
+    if certificate or key:
+        assert "needs the server's certificate" in refusal(*options)
+    else:
+        assert "--insecure-listen" in refusal(*options, listen="0.0.0.0:0")
+
+
+def test_an_empty_path_in_the_file_of_options_does_not_turn_tls_off(tmp_path, files):
+    options = tmp_path / "server.toml"
+    options.write_text(f'tls-certificate=""\ntls-key="{files[1]}"\ntls-client-ca="{files[2]}"\n')
+    assert "needs the server's certificate" in refusal("--config", options, listen="0.0.0.0:0")
+
+
 def test_open_listeners_need_certificates_of_clients(tmp_path, files):
     assert "--insecure-listen" in refusal(listen="0.0.0.0:0")
     assert "--insecure-listen" in refusal(*tls_options(files, mutual=False), listen="0.0.0.0:0")
