@@ -177,8 +177,8 @@ class Server::Impl {
       CHUNKKV_ASSIGN_OR_RETURN(
           local_socket_,
           LocalSocket::Listen(options_.local_socket, local_.regions, local_.mappings,
-                              [this](const std::string& tenant, PeerId peer, const std::string& request) {
-                                return rpc::LocalGet(context_, tenant, peer, request);
+                              [this](const Caller& caller, PeerId peer, const std::string& request) {
+                                return rpc::LocalGet(context_, caller, peer, request);
                               }));
     }
     grpc::EnableDefaultHealthCheckService(true);
