@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -26,6 +25,7 @@
 #include "service/rpc/local_get.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/server_credentials.h"
+#include "service/security/certificate_watch.h"
 #include "service/security/tenant_file.h"
 #include "service/server_state.h"
 #include "service/status_page.h"
@@ -167,7 +167,7 @@ class Server::Impl {
   absl::Status Listen() {
     CHUNKKV_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
     if (options_.tls.enabled()) {
-      CHUNKKV_ASSIGN_OR_RETURN(certificate_end_unix_ms_, CheckTlsFiles(options_.tls));
+      CHUNKKV_ASSIGN_OR_RETURN(certificate_, CertificateWatch::Start(options_.tls));
     }
     if (!options_.insecure_listen && !listen.IsLoopback() && !options_.tls.proves_clients()) {
       return InvalidArgument("INSECURE_LISTEN", "listen: '" + listen.host + "' is not a loopback address; without TLS and " +
@@ -273,7 +273,7 @@ class Server::Impl {
     state.refused_connections = connections_->refused();
     state.uptime_ms = context_.clock.MonotonicMs() - context_.started_monotonic_ms;
     if (spans_ != nullptr) state.dropped_spans = spans_->dropped();
-    state.certificate_end_unix_ms = certificate_end_unix_ms_;
+    if (certificate_ != nullptr) state.certificate_end_unix_ms = certificate_->end_unix_ms();
     if (tenant_file_ != nullptr) {
       for (const std::string& space : tenant_file_->Current()->Spaces()) {
         state.tenants.emplace_back(space, store_.StatsOf(space));
@@ -294,6 +294,7 @@ class Server::Impl {
       tasks.push_back([this] { store_.Scrub(options_.scrub_bytes_per_second * Upkeep::kPeriodMs / 1000); });
     }
     if (tenant_file_ != nullptr) tasks.push_back([this] { RefreshTenants(); });
+    if (options_.tls.enabled()) tasks.push_back([this] { RefreshCertificate(); });
     return tasks;
   }
   void RefreshTenants() {
@@ -303,6 +304,16 @@ class Server::Impl {
       return;
     }
     Log(LogLevel::kError, "the tenants remain as they were",
+        {{log_key::kError, std::string(refreshed.status().message())}});
+  }
+  // gRPC reads the files by itself, and tells nobody what is wrong with them.
+  void RefreshCertificate() {
+    const absl::StatusOr<bool> refreshed = certificate_->Refresh();
+    if (refreshed.ok()) {
+      if (*refreshed) Log(LogLevel::kInfo, "the certificate has changed");
+      return;
+    }
+    Log(LogLevel::kError, "the TLS files are wrong: new connections may fail",
         {{log_key::kError, std::string(refreshed.status().message())}});
   }
   // While something is in flight: the gRPC server is still there.
@@ -317,6 +328,7 @@ class Server::Impl {
   const ServerOptions options_;
   const std::unique_ptr<TenantFile> tenant_file_;  // null: one tenant
   const std::unique_ptr<rpc::TenantResolver> tenants_;
+  std::unique_ptr<CertificateWatch> certificate_;  // null: no TLS
   EntryStore store_;
   const CompactionDevice device_;
   rpc::StreamSlots streams_;
@@ -339,7 +351,6 @@ class Server::Impl {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> to_grpc_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<AdminServer> admin_;
-  std::optional<int64_t> certificate_end_unix_ms_;
   int port_ = 0;
   std::string address_;
 };

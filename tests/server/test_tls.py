@@ -8,8 +8,10 @@ import chunkkv
 import grpc
 import pytest
 from certificates import Authority
+from local_server import eventually
 from programs import find_program, running_server
 from tenants import client_with
+from test_admin import admin_address, admin_options, readings
 
 AUTHORITY = Authority()
 
@@ -64,6 +66,18 @@ def test_a_new_certificate_is_taken_without_a_restart(tmp_path, files):
         deadline = time.monotonic() + 20
         while not works(address, successor.credentials()):
             assert time.monotonic() < deadline
+
+
+def test_the_log_and_the_metrics_follow_the_certificate(tmp_path, files):
+    def end():
+        return readings(admin_address(tmp_path))["chunkkv_certificate_expiry_timestamp_seconds"]
+
+    with running_server(tmp_path, *tls_options(files, mutual=False), *admin_options(tmp_path)):
+        first = end()
+        AUTHORITY.issue("localhost", "127.0.0.1", days=3).write(tmp_path, "server")
+        eventually(lambda: end() < first - 20 * 86400)
+        files[1].write_bytes(AUTHORITY.issue("localhost").key)
+        eventually(lambda: "is not the key of" in (tmp_path / "log").read_text())
 
 
 def test_the_command_line_speaks_tls(tmp_path, files):
