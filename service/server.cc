@@ -169,10 +169,11 @@ class Server::Impl {
     if (options_.tls.enabled()) {
       CHUNKKV_ASSIGN_OR_RETURN(certificate_, CertificateWatch::Start(options_.tls));
     }
-    if (!options_.insecure_listen && !listen.IsLoopback() && !options_.tls.proves_clients()) {
-      return InvalidArgument("INSECURE_LISTEN", "listen: '" + listen.host + "' is not a loopback address; without TLS and " +
-                                                    "certificates of clients that needs --insecure-listen");
-    }
+    const bool may_be_reached = options_.insecure_listen || options_.tls.proves_clients();
+    using Reach = rpc::ConnectionAcceptor::Reach;
+    CHUNKKV_ASSIGN_OR_RETURN(
+        connections_, rpc::ConnectionAcceptor::Listen(listen, may_be_reached ? Reach::kAnyHost : Reach::kThisHost,
+                                                      options_.rpc.max_connections));
     if (!options_.local_socket.path.empty()) {
       CHUNKKV_ASSIGN_OR_RETURN(
           local_socket_,
@@ -187,7 +188,6 @@ class Server::Impl {
       std::call_once(once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
     }
     grpc::ServerBuilder builder;
-    CHUNKKV_ASSIGN_OR_RETURN(connections_, rpc::ConnectionAcceptor::Listen(listen, options_.rpc.max_connections));
     to_grpc_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
         rpc::MakeServerCredentials(options_.tls));
