@@ -10,7 +10,7 @@
 namespace chunkkv {
 
 // CLI11 takes a file before the environment. Here a variable that is set wins: what the file says of its option is
-// passed over.
+// passed over. An empty one is none, as it is to CLI11.
 class ConfigFile : public CLI::ConfigTOML {
  public:
   // `app` must outlive it.

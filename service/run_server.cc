@@ -46,6 +46,8 @@ int RunServer(const CommandLine& line) {
   mallopt(M_MMAP_THRESHOLD, 256 << 10);
   mallopt(M_TRIM_THRESHOLD, 32 << 20);
   RaiseDescriptorLimit();
+  // Whoever reads the log may go.
+  signal(SIGPIPE, SIG_IGN);
   SetLogLevel(line.log_level);
   for (const std::string& variable : line.unknown_variables) {
     Log(LogLevel::kWarning, "no option has this variable", {{log_key::kOption, variable}});

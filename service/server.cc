@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <utility>
 
@@ -26,6 +25,7 @@
 #include "service/rpc/local_get.h"
 #include "service/rpc/rpc_context.h"
 #include "service/rpc/server_credentials.h"
+#include "service/security/certificate_watch.h"
 #include "service/security/tenant_file.h"
 #include "service/server_state.h"
 #include "service/status_page.h"
@@ -167,19 +167,20 @@ class Server::Impl {
 
   absl::Status Listen() {
     CHUNKKV_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options_.listen));
-    if (!options_.insecure_listen && !listen.IsLoopback() && options_.tls.client_ca.empty()) {
-      return InvalidArgument("INSECURE_LISTEN", "listen: '" + listen.host + "' is not a loopback address; without TLS and " +
-                                                    "certificates of clients that needs --insecure-listen");
-    }
     if (options_.tls.enabled()) {
-      CHUNKKV_ASSIGN_OR_RETURN(certificate_end_unix_ms_, CheckTlsFiles(options_.tls));
+      CHUNKKV_ASSIGN_OR_RETURN(certificate_, CertificateWatch::Start(options_.tls));
     }
+    const bool may_be_reached = options_.insecure_listen || options_.tls.proves_clients();
+    using Reach = rpc::ConnectionAcceptor::Reach;
+    CHUNKKV_ASSIGN_OR_RETURN(
+        connections_, rpc::ConnectionAcceptor::Listen(listen, may_be_reached ? Reach::kAnyHost : Reach::kThisHost,
+                                                      options_.rpc.max_connections));
     if (!options_.local_socket.path.empty()) {
       CHUNKKV_ASSIGN_OR_RETURN(
           local_socket_,
           LocalSocket::Listen(options_.local_socket, local_.regions, local_.mappings,
-                              [this](const std::string& tenant, PeerId peer, const std::string& request) {
-                                return rpc::LocalGet(context_, tenant, peer, request);
+                              [this](const Caller& caller, PeerId peer, const std::string& request) {
+                                return rpc::LocalGet(context_, caller, peer, request);
                               }));
     }
     grpc::EnableDefaultHealthCheckService(true);
@@ -188,7 +189,6 @@ class Server::Impl {
       std::call_once(once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
     }
     grpc::ServerBuilder builder;
-    CHUNKKV_ASSIGN_OR_RETURN(connections_, rpc::ConnectionAcceptor::Listen(listen, options_.rpc.max_connections));
     to_grpc_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
         rpc::MakeServerCredentials(options_.tls));
@@ -197,10 +197,15 @@ class Server::Impl {
     builder.SetMaxSendMessageSize(-1);
     builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
     builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingIntervalMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, options_.rpc.keepalive_ms);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, options_.rpc.keepalive_timeout_ms);
+    // Of a peer that has vanished nothing comes any more, whether or not it had a call.
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, options_.rpc.max_connection_idle_ms);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxTransportMetadataBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
@@ -274,7 +279,7 @@ class Server::Impl {
     state.refused_connections = connections_->refused();
     state.uptime_ms = context_.clock.MonotonicMs() - context_.started_monotonic_ms;
     if (spans_ != nullptr) state.dropped_spans = spans_->dropped();
-    state.certificate_end_unix_ms = certificate_end_unix_ms_;
+    if (certificate_ != nullptr) state.certificate_end_unix_ms = certificate_->end_unix_ms();
     if (tenant_file_ != nullptr) {
       for (const std::string& space : tenant_file_->Current()->Spaces()) {
         state.tenants.emplace_back(space, store_.StatsOf(space));
@@ -295,6 +300,7 @@ class Server::Impl {
       tasks.push_back([this] { store_.Scrub(options_.scrub_bytes_per_second * Upkeep::kPeriodMs / 1000); });
     }
     if (tenant_file_ != nullptr) tasks.push_back([this] { RefreshTenants(); });
+    if (options_.tls.enabled()) tasks.push_back([this] { RefreshCertificate(); });
     return tasks;
   }
   void RefreshTenants() {
@@ -304,6 +310,16 @@ class Server::Impl {
       return;
     }
     Log(LogLevel::kError, "the tenants remain as they were",
+        {{log_key::kError, std::string(refreshed.status().message())}});
+  }
+  // gRPC reads the files by itself, and tells nobody what is wrong with them.
+  void RefreshCertificate() {
+    const absl::StatusOr<bool> refreshed = certificate_->Refresh();
+    if (refreshed.ok()) {
+      if (*refreshed) Log(LogLevel::kInfo, "the certificate has changed");
+      return;
+    }
+    Log(LogLevel::kError, "the TLS files are wrong: new connections may fail",
         {{log_key::kError, std::string(refreshed.status().message())}});
   }
   // While something is in flight: the gRPC server is still there.
@@ -318,6 +334,7 @@ class Server::Impl {
   const ServerOptions options_;
   const std::unique_ptr<TenantFile> tenant_file_;  // null: one tenant
   const std::unique_ptr<rpc::TenantResolver> tenants_;
+  std::unique_ptr<CertificateWatch> certificate_;  // null: no TLS
   EntryStore store_;
   const CompactionDevice device_;
   rpc::StreamSlots streams_;
@@ -340,7 +357,6 @@ class Server::Impl {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> to_grpc_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<AdminServer> admin_;
-  std::optional<int64_t> certificate_end_unix_ms_;
   int port_ = 0;
   std::string address_;
 };

@@ -1,6 +1,7 @@
 #include "service/operation/admin_server.h"
 
 #include <httplib.h>
+#include <sys/socket.h>
 
 #include <thread>
 #include <utility>
@@ -22,6 +23,11 @@ class AdminServer::Impl {
  public:
   explicit Impl(AdminPages pages) : pages_(std::move(pages)) {
     server_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+    // The library's own would let two servers share a port.
+    server_.set_socket_options([](int listener) {
+      const int on = 1;
+      setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    });
     server_.set_read_timeout(kPatienceSeconds);
     server_.set_write_timeout(kPatienceSeconds);
     server_.set_keep_alive_timeout(kPatienceSeconds);

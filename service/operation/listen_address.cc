@@ -7,10 +7,6 @@
 
 namespace chunkkv {
 
-bool ListenAddress::IsLoopback() const {
-  return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
-}
-
 std::string ListenAddress::SystemHost() const {
   return host.size() > 2 && host.front() == '[' ? host.substr(1, host.size() - 2) : host;
 }

@@ -12,7 +12,6 @@ namespace chunkkv {
 struct ListenAddress {
   std::string host;  // a name, an IPv4 address, or an IPv6 address in brackets
   int port = 0;
-  bool IsLoopback() const;
   // As the system's calls take it: without brackets.
   std::string SystemHost() const;
 };

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "service/base/caller.h"
 #include "service/operation/trace_context.h"
 #include "service/rpc/rpc_context.h"
 
@@ -26,6 +27,8 @@ class CallRecord {
   // The caller's tenant, or the share group that it names. Errors: RESOURCE_EXHAUSTED (METADATA_TOO_LARGE), and those
   // of the TenantResolver.
   absl::StatusOr<std::string> Admit();
+  // Who it is. After Admit.
+  const Caller& caller() const { return caller_; }
   // A stream's place. Errors: as StreamSlots::Take. After Admit.
   absl::StatusOr<StreamSlot> TakeSlot(StreamKind kind);
   // Of tensors, that the call moved.
@@ -38,7 +41,7 @@ class CallRecord {
   grpc::ServerContextBase& call_;
   const char* const rpc_;
   const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
-  std::string tenant_;
+  Caller caller_;
   const std::optional<TraceContext> trace_;
   std::atomic<int64_t> bytes_{0};
 };

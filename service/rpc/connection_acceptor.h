@@ -22,8 +22,11 @@ namespace chunkkv::rpc {
 // all one that never ends its TLS handshake. Those above the limit are closed at once. Thread-safe.
 class ConnectionAcceptor {
  public:
-  // Errors: UNAVAILABLE (CANNOT_LISTEN).
-  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(const ListenAddress& address,
+  enum class Reach : uint8_t { kThisHost, kAnyHost };
+
+  // On all addresses that the host's name has, of those that this machine has. Errors: INVALID_ARGUMENT (INSECURE_LISTEN:
+  // other hosts reach one of them, and `reach` does not allow it), UNAVAILABLE (CANNOT_LISTEN).
+  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(const ListenAddress& address, Reach reach,
                                                                     int32_t max_connections);
   // As Stop.
   ~ConnectionAcceptor();
@@ -43,13 +46,14 @@ class ConnectionAcceptor {
   // A descriptor that gRPC closes tells nobody; another socket under its number has another inode.
   using Connection = std::pair<int, ino_t>;
 
-  ConnectionAcceptor(FileDescriptor listener, FileDescriptor wake, int port, int32_t max_connections);
+  ConnectionAcceptor(std::vector<FileDescriptor> listeners, FileDescriptor wake, int32_t max_connections);
   void Run(const std::function<void(int, int)>& take);
+  void Accept(int listener, const std::function<void(int, int)>& take);
   // Whether one more may come.
   bool Admit(int connection);
   void ForgetClosed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const FileDescriptor listener_;
+  const std::vector<FileDescriptor> listeners_;
   const FileDescriptor wake_;
   const int port_;
   const size_t max_connections_;

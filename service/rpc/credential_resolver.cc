@@ -48,15 +48,25 @@ absl::StatusOr<const TenantAccount*> AccountOf(const TenantDirectory& directory,
 
 }  // namespace
 
-absl::StatusOr<std::string> CredentialResolver::Resolve(const grpc::ServerContextBase& context) const {
+absl::StatusOr<Caller> CredentialResolver::Resolve(const grpc::ServerContextBase& context) const {
   const std::shared_ptr<const TenantDirectory> directory = tenants_.Current();
   CHUNKKV_ASSIGN_OR_RETURN(const TenantAccount* const account, AccountOf(*directory, context, clock_.UnixMs()));
-  if (account->quota.requests_per_second.has_value()) {
-    CHUNKKV_RETURN_IF_ERROR(rates_.Admit(account->name, *account->quota.requests_per_second));
-  }
+  Caller caller{.account = account->name, .known_by = directory, .proven_ms = clock_.MonotonicMs()};
+  CHUNKKV_RETURN_IF_ERROR(Charge(caller));
   const auto group = context.client_metadata().find(kShareGroupHeader);
-  return TenantDirectory::SpaceOf(*account,
-                                  group == context.client_metadata().end() ? std::string_view() : View(group->second));
+  const bool is_of_group = group != context.client_metadata().end();
+  CHUNKKV_ASSIGN_OR_RETURN(
+      caller.tenant, TenantDirectory::SpaceOf(*account, is_of_group ? View(group->second) : std::string_view()));
+  return caller;
+}
+
+bool CredentialResolver::StillHolds(const Caller& caller) const {
+  return caller.known_by.lock() == tenants_.Current() && clock_.MonotonicMs() - caller.proven_ms < kProofMs;
+}
+
+absl::Status CredentialResolver::Charge(const Caller& caller) const {
+  const std::optional<int64_t> rate = tenants_.Current()->QuotaOf(caller.account).requests_per_second;
+  return rate.has_value() ? rates_.Admit(caller.account, *rate) : absl::OkStatus();
 }
 
 }  // namespace chunkkv::rpc

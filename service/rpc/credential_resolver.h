@@ -17,13 +17,18 @@ inline constexpr char kShareGroupHeader[] = "chunkkv-share-group";
 // that group's entries; the rate is its own all the same.
 class CredentialResolver : public TenantResolver {
  public:
+  static constexpr int64_t kProofMs = 60'000;
+
   // Both must outlive it.
   CredentialResolver(const TenantFile& tenants, const Clock& clock)
       : tenants_(tenants), clock_(clock), rates_(clock) {}
 
   // Errors: UNAUTHENTICATED: NO_CREDENTIALS, BAD_AUTHORIZATION (several, or none of "Bearer TOKEN"), and those of
   // TenantDirectory and RateLimiter.
-  absl::StatusOr<std::string> Resolve(const grpc::ServerContextBase& context) const override;
+  absl::StatusOr<Caller> Resolve(const grpc::ServerContextBase& context) const override;
+  // Until the file of tenants changes, for kProofMs at most: a token may expire.
+  bool StillHolds(const Caller& caller) const override;
+  absl::Status Charge(const Caller& caller) const override;
   TenantQuota QuotaOf(const std::string& tenant) const override { return tenants_.Current()->QuotaOf(tenant); }
 
  private:

@@ -148,7 +148,7 @@ absl::StatusOr<std::unique_ptr<MessageSource>> GetReactor::SourceOf(const EntryP
                                                                     v1::GetHeader* header) {
   GetTarget& target = request_.target;
   if (target.map) {
-    CHUNKKV_RETURN_IF_ERROR(OfferMapping(context_, tenant_, entry, std::nullopt, header->mutable_mapping()));
+    CHUNKKV_RETURN_IF_ERROR(OfferMapping(context_, record_.caller(), entry, std::nullopt, header->mutable_mapping()));
     return std::make_unique<NothingToSend>();
   }
   if (target.channel_id) {

@@ -1,9 +1,11 @@
 #include "service/rpc/local_get.h"
 
+#include <chrono>
 #include <utility>
 
 #include "chunkkv/kernels/status.h"
 #include "service/base/status_macros.h"
+#include "service/rpc/ended_call.h"
 #include "service/rpc/get_request.h"
 #include "service/rpc/wire_bytes.h"
 #include "service/rpc/wire_entry.h"
@@ -11,8 +13,8 @@
 
 namespace chunkkv::rpc {
 
-absl::Status OfferMapping(RpcContext& context, const std::string& tenant, const EntryPtr& entry,
-                          std::optional<PeerId> peer, v1::Mapping* mapping) {
+absl::Status OfferMapping(RpcContext& context, const Caller& caller, const EntryPtr& entry, std::optional<PeerId> peer,
+                          v1::Mapping* mapping) {
   if (!context.local.maps_entries) {
     return FailedPrecondition("MAPPING_DISABLED", "target.map: see the server's option --map-entries");
   }
@@ -20,7 +22,7 @@ absl::Status OfferMapping(RpcContext& context, const std::string& tenant, const 
     return FailedPrecondition("NOT_MAPPABLE", "target.map: this entry's bytes are not in memory of their own");
   }
   CHUNKKV_ASSIGN_OR_RETURN(const Bytes32 token,
-                           context.local.mappings.Lease(tenant, entry, entry->body_descriptor(), peer));
+                           context.local.mappings.Lease(caller, entry, entry->body_descriptor(), peer));
   mapping->set_token(ToString(token));
   mapping->set_size_bytes(entry->header().BodyBytes());
   for (const TensorSlot& slot : entry->header().tensors) {
@@ -32,8 +34,12 @@ absl::Status OfferMapping(RpcContext& context, const std::string& tenant, const 
   return absl::OkStatus();
 }
 
-absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const std::string& tenant, PeerId peer,
+absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const Caller& caller, PeerId peer,
                                        const std::string& request_bytes) {
+  const auto begun = std::chrono::steady_clock::now();
+  if (!context.tenants.StillHolds(caller)) {
+    return FailedPrecondition("NOTHING_MAPPED", "the credentials of the mapping fetched last may have changed since");
+  }
   const absl::Status use_grpc = Unimplemented("USE_GRPC", "this get takes longer than the local socket has");
   if (context.streams.draining()) return StreamSlots::Draining();
   v1::GetCacheRequest wire;
@@ -43,7 +49,7 @@ absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const std::string& t
   if (!wire.target().map() || wire.prompt().tokens_size() > 0 || wire.wait_ms() != 0 || !wire.lease_id().empty()) {
     return use_grpc;
   }
-  CHUNKKV_ASSIGN_OR_RETURN(const GetRequest request, GetRequestFromWire(wire, tenant, context.limits, context.store));
+  CHUNKKV_ASSIGN_OR_RETURN(const GetRequest request, GetRequestFromWire(wire, caller.tenant, context.limits, context.store));
   // A miss is counted when the client asks again.
   CHUNKKV_ASSIGN_OR_RETURN(const EntryPtr entry,
                            context.store.GetInHost(request.prompt, request.accept, request.if_entry_id));
@@ -54,12 +60,15 @@ absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const std::string& t
   if (header.ByteSizeLong() + (size_t{48} * entry->header().tensors.size()) + 64 > LocalMessage::kMaxBodyBytes) {
     return use_grpc;
   }
-  CHUNKKV_RETURN_IF_ERROR(OfferMapping(context, tenant, entry, peer, header.mutable_mapping()));
+  CHUNKKV_RETURN_IF_ERROR(context.tenants.Charge(caller));
+  CHUNKKV_RETURN_IF_ERROR(OfferMapping(context, caller, entry, peer, header.mutable_mapping()));
   LocalGetReply reply;
   reply.lease = *FixedFromView<32>(header.mapping().token());
   reply.entry = entry;
   reply.descriptor = entry->body_descriptor();
   reply.header = header.SerializeAsString();
+  const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - begun;
+  Tell({.rpc = "GetCache", .tenant = caller.tenant, .seconds = duration.count()}, context.metrics);
   return reply;
 }
 

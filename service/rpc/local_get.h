@@ -15,13 +15,14 @@ namespace chunkkv::rpc {
 
 // Leases the entry to whoever has the token, or to `peer`, who gets the descriptor at once. Errors: FAILED_PRECONDITION
 // MAPPING_DISABLED, NOT_MAPPABLE; RESOURCE_EXHAUSTED TOO_MANY_MAPPINGS.
-absl::Status OfferMapping(RpcContext& context, const std::string& tenant, const EntryPtr& entry,
-                          std::optional<PeerId> peer, v1::Mapping* mapping);
+absl::Status OfferMapping(RpcContext& context, const Caller& caller, const EntryPtr& entry, std::optional<PeerId> peer,
+                          v1::Mapping* mapping);
 
 // A GetCacheRequest with target.map that came on the local socket. What would take time is refused: the client asks
-// again over gRPC, as it does after any error, to learn more of it. Errors: as GetCache, and UNIMPLEMENTED USE_GRPC
-// (tokens instead of a key, a wait, a header above LocalMessage::kMaxBodyBytes).
-absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const std::string& tenant, PeerId peer,
+// again over gRPC, as it does after any error, to learn more of it. What is served is charged and told as a call is; of
+// the rest gRPC's call will be. Errors: as GetCache, UNIMPLEMENTED USE_GRPC (tokens instead of a key, a wait, a header
+// above LocalMessage::kMaxBodyBytes), and FAILED_PRECONDITION NOTHING_MAPPED: the caller must show its credentials again.
+absl::StatusOr<LocalGetReply> LocalGet(RpcContext& context, const Caller& caller, PeerId peer,
                                        const std::string& request);
 
 }  // namespace chunkkv::rpc

@@ -26,6 +26,11 @@ struct RpcLimits {
   int64_t idle_timeout_ms = 30'000;  // of a put that waits for its client
   int32_t max_streams = 1024;        // puts, gets and watchers together
   int32_t max_connections = 1024;    // open ones, whatever has come over them
+  // Peers are asked as often whether they are there, and have so long to answer.
+  int32_t keepalive_ms = 30'000;
+  int32_t keepalive_timeout_ms = 20'000;
+  // A connection without a call ends then. Long: a call that begins just as it ends may fail.
+  int32_t max_connection_idle_ms = 1'800'000;
   // How long a commit waits for its stream's half-close, so that a message behind it is still refused.
   int64_t commit_grace_ms = 50;
 };

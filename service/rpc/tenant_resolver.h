@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "service/base/caller.h"
 #include "service/base/tenant_quota.h"
 
 namespace chunkkv::rpc {
@@ -15,7 +16,12 @@ namespace chunkkv::rpc {
 class TenantResolver {
  public:
   virtual ~TenantResolver() = default;
-  virtual absl::StatusOr<std::string> Resolve(const grpc::ServerContextBase& context) const = 0;
+  // Charges the caller with one request.
+  virtual absl::StatusOr<Caller> Resolve(const grpc::ServerContextBase& context) const = 0;
+  // Whether one that Resolve has named may still be taken for it.
+  virtual bool StillHolds(const Caller& caller) const = 0;
+  // With one more request. Errors: RESOURCE_EXHAUSTED (RATE_LIMITED).
+  virtual absl::Status Charge(const Caller& caller) const = 0;
   // How much a tenant that Resolve has named may have. From any thread.
   virtual TenantQuota QuotaOf(const std::string& tenant) const = 0;
 };
@@ -23,7 +29,9 @@ class TenantResolver {
 // A server without credentials has one tenant.
 class SingleTenant : public TenantResolver {
  public:
-  absl::StatusOr<std::string> Resolve(const grpc::ServerContextBase&) const override { return std::string("default"); }
+  absl::StatusOr<Caller> Resolve(const grpc::ServerContextBase&) const override { return Caller{.tenant = "default"}; }
+  bool StillHolds(const Caller&) const override { return true; }
+  absl::Status Charge(const Caller&) const override { return absl::OkStatus(); }
   TenantQuota QuotaOf(const std::string&) const override { return {}; }
 };
 

@@ -48,6 +48,9 @@ absl::StatusOr<Key> ReadKey(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<int64_t> CheckTlsFiles(const TlsFiles& files) {
+  if (files.certificate.empty() || files.key.empty()) {
+    return InvalidArgument(kBadCertificate, "TLS needs the server's certificate and its key: of these one is an empty path");
+  }
   CHUNKKV_ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate(files.certificate));
   CHUNKKV_ASSIGN_OR_RETURN(const Key key, ReadKey(files.key));
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {

@@ -9,16 +9,18 @@
 
 namespace chunkkv {
 
-// Paths of PEM files. Empty: no TLS.
+// Paths of PEM files. All empty: no TLS.
 struct TlsFiles {
   std::string certificate;  // the server's, with the chain behind it
   std::string key;
   std::string client_ca;  // of whose certificates clients must have one; empty: clients need none
-  bool enabled() const { return !certificate.empty(); }
+  // Also where what it takes is not all there, which CheckTlsFiles refuses.
+  bool enabled() const { return !certificate.empty() || !key.empty() || !client_ca.empty(); }
+  bool proves_clients() const { return !certificate.empty() && !client_ca.empty(); }
 };
 
 // The end of the server certificate's validity, in Unix milliseconds. Checks that all files are there and hold what
-// they should, and that the key is the certificate's. Errors: those of ReadSmallFile, INVALID_ARGUMENT
+// they should, and that the key is the certificate's. `files` are enabled. Errors: those of ReadSmallFile, INVALID_ARGUMENT
 // (BAD_CERTIFICATE).
 absl::StatusOr<int64_t> CheckTlsFiles(const TlsFiles& files);
 

@@ -42,7 +42,10 @@ absl::StatusOr<const TenantAccount*> TenantDirectory::OfToken(std::string_view p
       found = is_it ? &token : found;
     }
   }
-  if (found == nullptr) return Unauthenticated("WRONG_TOKEN", "authorization: this server knows no such token");
+  // What is too long to be one has no hash of its own.
+  if (found == nullptr || presented.size() > kMaxTokenBytes) {
+    return Unauthenticated("WRONG_TOKEN", "authorization: this server knows no such token");
+  }
   if (found->expires_unix_ms.has_value() && *found->expires_unix_ms <= now_unix_ms) {
     return Unauthenticated("TOKEN_EXPIRED", "authorization: the token has expired");
   }

@@ -13,6 +13,7 @@
 #include "nlohmann/json.hpp"
 #include "service/base/status_macros.h"
 #include "service/format/json_fields.h"
+#include "service/format/sha256.h"
 #include "service/format/strict_json.h"
 #include "service/format/text.h"
 #include "service/security/utc_time.h"
@@ -67,6 +68,8 @@ absl::StatusOr<BearerToken> TokenOf(const json& object, const std::string& where
   std::optional<Bytes32> hash;
   if (ReadField(object, "sha256", &text)) hash = FixedFromView<32>(FromHex(text).value_or(""));
   if (!hash.has_value()) return Bad(where, "sha256 must be 64 hexadecimal digits");
+  // Made by the command that makes them where the variable is not set.
+  if (*hash == Sha256Of("")) return Bad(where, "sha256 is that of the empty token");
   token.sha256 = *hash;
   if (FindField(object, "expires") != nullptr) {
     if (ReadField(object, "expires", &text)) token.expires_unix_ms = UnixMsOfUtc(text);

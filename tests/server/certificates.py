@@ -40,12 +40,12 @@ class Authority:
     def certificate(self) -> bytes:
         return self._own.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *names: str, expired=False) -> Identity:
+    def issue(self, *names: str, expired=False, days=30) -> Identity:
         """For DNS names, URIs and IP addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-        certificate = self._sign(subject, key, [alternatives], end=-DAY if expired else 30 * DAY)
+        certificate = self._sign(subject, key, [alternatives], end=-DAY if expired else days * DAY)
         return Identity(certificate.public_bytes(serialization.Encoding.PEM),
                         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                           serialization.NoEncryption()))

@@ -41,6 +41,12 @@ def test_flags_win_over_variables_and_these_over_the_file(file):
     assert printed(CHUNKKV_CONFIG=str(path))["threads"] == "3"
 
 
+def test_an_empty_variable_leaves_what_the_file_says(file):
+    path = file('tenants="/etc/tenants.json"\nthreads=3\n')
+    assert printed("--config", path, CHUNKKV_TENANTS="", CHUNKKV_THREADS="") == printed("--config", path)
+    assert printed("--config", path)["tenants"] == '"/etc/tenants.json"'
+
+
 def test_what_is_printed_is_a_file_that_says_the_same(file):
     first = run("--print-config", "--threads", "3", "--map-entries", "--local-socket", "/tmp/socket", "--no-reflection",
                 "--local-user", "7,8", "--log-level", "debug")

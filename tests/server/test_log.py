@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
 
 import caches
 import chunkkv
 import pytest
 import sample_caches
-from programs import ROOT, running_server
+from programs import ROOT, find_program, running_server, without_own_variables
 from tenants import client_with, tenant, write_tenants
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -27,6 +28,16 @@ def lines(tmp_path):
         with client_with(address, "wrong token") as client, pytest.raises(chunkkv.Unauthenticated):
             client.stats()
     return (tmp_path / "log").read_text()
+
+
+def test_a_server_outlives_who_reads_its_log(tmp_path):
+    program = find_program("CHUNKKV_SERVER", "service/chunkkv-server")
+    with subprocess.Popen([program, "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE,
+                          env=without_own_variables()) as server:
+        assert b'"listening"' in server.stderr.readline()
+        server.stderr.close()
+        server.terminate()  # of which two lines are written
+        assert server.wait(timeout=30) == 0
 
 
 def known_fields():

@@ -8,8 +8,10 @@ import chunkkv
 import grpc
 import pytest
 from certificates import Authority
+from local_server import eventually
 from programs import find_program, running_server
 from tenants import client_with
+from test_admin import admin_address, admin_options, readings
 
 AUTHORITY = Authority()
 
@@ -66,6 +68,18 @@ def test_a_new_certificate_is_taken_without_a_restart(tmp_path, files):
             assert time.monotonic() < deadline
 
 
+def test_the_log_and_the_metrics_follow_the_certificate(tmp_path, files):
+    def end():
+        return readings(admin_address(tmp_path))["chunkkv_certificate_expiry_timestamp_seconds"]
+
+    with running_server(tmp_path, *tls_options(files, mutual=False), *admin_options(tmp_path)):
+        first = end()
+        AUTHORITY.issue("localhost", "127.0.0.1", days=3).write(tmp_path, "server")
+        eventually(lambda: end() < first - 20 * 86400)
+        files[1].write_bytes(AUTHORITY.issue("localhost").key)
+        eventually(lambda: "is not the key of" in (tmp_path / "log").read_text())
+
+
 def test_the_command_line_speaks_tls(tmp_path, files):
     cli = find_program("CHUNKKV_CLI", "client/cli/chunkkv")
     certificate, key = AUTHORITY.issue("worker").write(tmp_path, "worker")
@@ -92,6 +106,26 @@ def test_wrong_files_are_named_at_the_start(tmp_path, files):
     assert "holds no certificate" in refusal(*tls_options((certificate, key, key), mutual=True))
     assert "--tls-key" in refusal("--tls-certificate", certificate)
     assert "--tls-certificate" in refusal("--tls-client-ca", authority)
+
+
+@pytest.mark.parametrize("certificate,key", [("", ""), ("", "key"), ("certificate", "")])
+def test_empty_paths_do_not_turn_tls_off(tmp_path, files, certificate, key):
+    """As unset variables of a shell are."""
+    given = {"": "", "certificate": files[0], "key": files[1]}
+    authority = files[2]
+    options = ["--tls-certificate", given[certificate], "--tls-key", given[key]]
+    for listen in ("127.0.0.1:0", "0.0.0.0:0"):
+        assert "needs the server's certificate" in refusal(*options, "--tls-client-ca", authority, listen=listen)
+    if certificate or key:
+        assert "needs the server's certificate" in refusal(*options)
+    else:
+        assert "--insecure-listen" in refusal(*options, listen="0.0.0.0:0")
+
+
+def test_an_empty_path_in_the_file_of_options_does_not_turn_tls_off(tmp_path, files):
+    options = tmp_path / "server.toml"
+    options.write_text(f'tls-certificate=""\ntls-key="{files[1]}"\ntls-client-ca="{files[2]}"\n')
+    assert "needs the server's certificate" in refusal("--config", options, listen="0.0.0.0:0")
 
 
 def test_open_listeners_need_certificates_of_clients(tmp_path, files):

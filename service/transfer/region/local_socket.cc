@@ -112,7 +112,7 @@ void LocalSocket::Accept() {
     SendLocalMessage(connection.get(), LocalError("PEER_NOT_ALLOWED"), -1);
     return;
   }
-  connections_.emplace(++last_peer_, Connection{std::move(connection), ""});
+  connections_.emplace(++last_peer_, Connection{std::move(connection), std::nullopt});
 }
 
 bool LocalSocket::IsAllowed(int connection) const {
@@ -145,15 +145,15 @@ bool LocalSocket::AnswerTo(PeerId peer, Connection& connection, LocalMessage mes
     case LocalMessage::kMap: {
       absl::StatusOr<MappingTable::Fetched> fetched = mappings_.Fetch(peer, message.token);
       if (!fetched.ok()) return refuse(StatusReason(fetched.status()));
-      connection.tenant = std::move(fetched->tenant);
+      connection.caller = std::move(fetched->caller);
       return SendLocalMessage(to, message, fetched->descriptor);
     }
     case LocalMessage::kRelease:
       mappings_.Release(peer, message.token);
       return true;
     case LocalMessage::kGet: {
-      if (connection.tenant.empty()) return refuse("NOTHING_MAPPED");
-      const absl::StatusOr<LocalGetReply> reply = get_(connection.tenant, peer, received.body);
+      if (!connection.caller.has_value()) return refuse("NOTHING_MAPPED");
+      const absl::StatusOr<LocalGetReply> reply = get_(*connection.caller, peer, received.body);
       if (!reply.ok()) return refuse(StatusReason(reply.status()));
       message.token = reply->lease;
       return SendLocalMessage(to, message, reply->descriptor, reply->header);

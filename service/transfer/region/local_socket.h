@@ -8,11 +8,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "service/base/caller.h"
 #include "service/format/file_descriptor.h"
 #include "service/format/local_message.h"
 #include "service/transfer/region/mapping_table.h"
@@ -27,8 +29,8 @@ struct LocalSocketOptions {
   int32_t max_connections = 1024;
 };
 
-// A get on the socket itself, in less time than a call over gRPC takes: `tenant` is proven by the mapping that the
-// connection has fetched before. What it returns is short, and `lease` has been given to the peer.
+// A get on the socket itself, in less time than a call over gRPC takes: `caller` is whose get made the mapping that the
+// connection has fetched last. What it returns is short, and `lease` has been given to the peer.
 struct LocalGetReply {
   Bytes32 lease{};
   std::string header;
@@ -36,7 +38,7 @@ struct LocalGetReply {
   int descriptor = -1;
 };
 using LocalGetHandler =
-    std::function<absl::StatusOr<LocalGetReply>(const std::string& tenant, PeerId peer, const std::string& request)>;
+    std::function<absl::StatusOr<LocalGetReply>(const Caller& caller, PeerId peer, const std::string& request)>;
 
 // Serves in one thread of its own, which never waits for a client. A connection that ends takes with it what its client
 // had lent and mapped.
@@ -58,7 +60,7 @@ class LocalSocket {
   bool IsAllowed(int connection) const;
   struct Connection {
     FileDescriptor descriptor;
-    std::string tenant;  // of the mapping fetched last; empty: none yet
+    std::optional<Caller> caller;  // of the mapping fetched last
   };
   // False where the connection is to be closed.
   bool Answer(PeerId peer, Connection& connection);

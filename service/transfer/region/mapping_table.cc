@@ -9,8 +9,8 @@
 
 namespace chunkkv {
 
-absl::StatusOr<Bytes32> MappingTable::Lease(const std::string& tenant, std::shared_ptr<const void> entry,
-                                            int descriptor, std::optional<PeerId> peer) {
+absl::StatusOr<Bytes32> MappingTable::Lease(const Caller& caller, std::shared_ptr<const void> entry, int descriptor,
+                                            std::optional<PeerId> peer) {
   Bytes32 token;
   FillRandom(token.data(), token.size());
   MutexLock lock(mutex_);
@@ -18,7 +18,7 @@ absl::StatusOr<Bytes32> MappingTable::Lease(const std::string& tenant, std::shar
     return ErrorStatus(absl::StatusCode::kResourceExhausted, "TOO_MANY_MAPPINGS",
                        absl::StrCat("at most ", max_leases_, " entries are mapped at once"));
   }
-  rows_.emplace(token, Row{tenant, std::move(entry), descriptor, clock_.MonotonicMs(), peer});
+  rows_.emplace(token, Row{caller, std::move(entry), descriptor, clock_.MonotonicMs(), peer});
   return token;
 }
 
@@ -29,7 +29,7 @@ absl::StatusOr<MappingTable::Fetched> MappingTable::Fetch(PeerId peer, const Byt
     return ErrorStatus(absl::StatusCode::kNotFound, "TOKEN_NOT_FOUND", "token: no such mapping");
   }
   found->second.peer = peer;
-  return Fetched{found->second.entry, found->second.descriptor, found->second.tenant};
+  return Fetched{found->second.entry, found->second.descriptor, found->second.caller};
 }
 
 template <typename Ends>

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "service/base/caller.h"
 #include "service/base/clock.h"
 #include "service/base/mutex.h"
 #include "service/format/bytes.h"
@@ -27,14 +27,14 @@ class MappingTable {
 
   // `descriptor` stays open for as long as `entry` lives. Errors: RESOURCE_EXHAUSTED TOO_MANY_MAPPINGS.
   // `peer`: who has asked for it on the local socket, and gets the descriptor with the answer.
-  absl::StatusOr<Bytes32> Lease(const std::string& tenant, std::shared_ptr<const void> entry, int descriptor,
+  absl::StatusOr<Bytes32> Lease(const Caller& caller, std::shared_ptr<const void> entry, int descriptor,
                                 std::optional<PeerId> peer = std::nullopt);
 
   // What keeps the descriptor open, and the descriptor: good once. Errors: NOT_FOUND TOKEN_NOT_FOUND.
   struct Fetched {
     std::shared_ptr<const void> entry;
     int descriptor = -1;
-    std::string tenant;
+    Caller caller;  // of the get
   };
   absl::StatusOr<Fetched> Fetch(PeerId peer, const Bytes32& token);
   // The peer's own, or one that nobody has fetched; any other token changes nothing.
@@ -47,7 +47,7 @@ class MappingTable {
 
  private:
   struct Row {
-    std::string tenant;
+    Caller caller;
     std::shared_ptr<const void> entry;
     int descriptor = -1;
     int64_t leased_ms = 0;

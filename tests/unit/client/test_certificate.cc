@@ -26,14 +26,14 @@ void AddExtension(X509* certificate, int id, const char* value) {
 
 }  // namespace
 
-TestCertificate MakeCertificate() {
+TestCertificate MakeCertificate(long days) {
   constexpr long kDay = 24 * 3600;
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
   const std::unique_ptr<X509, decltype(&X509_free)> certificate(X509_new(), X509_free);
   X509_set_version(certificate.get(), X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kDay);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kDay);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), days * kDay);
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME* name = X509_get_subject_name(certificate.get());
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("test"), -1, -1, 0);

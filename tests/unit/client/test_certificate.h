@@ -12,7 +12,8 @@ struct TestCertificate {
   std::string key;
 };
 
-TestCertificate MakeCertificate();
+// Valid since yesterday.
+TestCertificate MakeCertificate(long days = 1);
 
 }  // namespace chunkkv::client
 

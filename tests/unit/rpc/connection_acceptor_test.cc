@@ -2,13 +2,17 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "chunkkv/kernels/status.h"
@@ -16,10 +20,12 @@
 namespace chunkkv::rpc {
 namespace {
 
+using Reach = ConnectionAcceptor::Reach;
+
 class ConnectionAcceptorTest : public testing::Test {
  protected:
   void Listen(int32_t max_connections) {
-    acceptor_ = *ConnectionAcceptor::Listen({"127.0.0.1", 0}, max_connections);
+    acceptor_ = *ConnectionAcceptor::Listen({"127.0.0.1", 0}, Reach::kThisHost, max_connections);
     acceptor_->Start([this](int, int connection) {
       std::lock_guard lock(mutex_);
       taken_.push_back(connection);
@@ -94,15 +100,46 @@ TEST_F(ConnectionAcceptorTest, TakesNothingOnceStopped) {
 }
 
 TEST(ConnectionAcceptorAddressTest, NamesWhatItCannotListenOn) {
-  EXPECT_EQ(StatusReason(ConnectionAcceptor::Listen({"192.0.2.1", 1}, 1).status()), "CANNOT_LISTEN");
-  EXPECT_EQ(StatusReason(ConnectionAcceptor::Listen({"no-such-host.invalid", 1}, 1).status()), "CANNOT_LISTEN");
-  const auto first = ConnectionAcceptor::Listen({"127.0.0.1", 0}, 1);
+  EXPECT_EQ(StatusReason(ConnectionAcceptor::Listen({"192.0.2.1", 1}, Reach::kAnyHost, 1).status()), "CANNOT_LISTEN");
+  EXPECT_EQ(StatusReason(ConnectionAcceptor::Listen({"no-such-host.invalid", 1}, Reach::kAnyHost, 1).status()),
+            "CANNOT_LISTEN");
+  const auto first = ConnectionAcceptor::Listen({"127.0.0.1", 0}, Reach::kAnyHost, 1);
   ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_EQ(StatusReason(ConnectionAcceptor::Listen({"127.0.0.1", (*first)->port()}, 1).status()), "CANNOT_LISTEN");
+  EXPECT_EQ(StatusReason(ConnectionAcceptor::Listen({"127.0.0.1", (*first)->port()}, Reach::kAnyHost, 1).status()),
+            "CANNOT_LISTEN");
+}
+
+std::string ReasonOf(const char* host, Reach reach) {
+  return StatusReason(ConnectionAcceptor::Listen({host, 0}, reach, 1).status());
+}
+
+TEST(ConnectionAcceptorAddressTest, KnowsWhatOtherHostsReach) {
+  for (const char* host : {"127.0.0.1", "127.9.9.9", "127.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"}) {
+    EXPECT_NE(ReasonOf(host, Reach::kThisHost), "INSECURE_LISTEN") << host;
+  }
+  for (const char* host : {"0.0.0.0", "[::]", "10.0.0.1", "[::ffff:10.0.0.1]", "128.0.0.1", "[fe80::1]"}) {
+    EXPECT_EQ(ReasonOf(host, Reach::kThisHost), "INSECURE_LISTEN") << host;
+    EXPECT_NE(ReasonOf(host, Reach::kAnyHost), "INSECURE_LISTEN") << host;
+  }
+}
+
+TEST(ConnectionAcceptorAddressTest, ListensOnAllAddressesOfAName) {
+  const auto acceptor = ConnectionAcceptor::Listen({"localhost", 0}, Reach::kThisHost, 1);
+  ASSERT_TRUE(acceptor.ok()) << acceptor.status();
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  ASSERT_EQ(getaddrinfo("localhost", std::to_string((*acceptor)->port()).c_str(), &hints, &found), 0);
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(found, freeaddrinfo);
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    const FileDescriptor client(socket(one->ai_family, SOCK_STREAM, 0));
+    const bool is_there = client.is_open() && connect(client.get(), one->ai_addr, one->ai_addrlen) == 0;
+    EXPECT_TRUE(is_there || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL) << one->ai_family;
+  }
 }
 
 TEST(ConnectionAcceptorAddressTest, ListensOnIpv6) {
-  const auto acceptor = ConnectionAcceptor::Listen({"[::1]", 0}, 1);
+  const auto acceptor = ConnectionAcceptor::Listen({"[::1]", 0}, Reach::kAnyHost, 1);
   if (!acceptor.ok()) GTEST_SKIP() << "no IPv6 here: " << acceptor.status();
   EXPECT_GT((*acceptor)->port(), 0);
 }

@@ -57,6 +57,15 @@ TEST_F(TenantDirectoryTest, RefusesEveryOtherToken) {
   EXPECT_EQ(directory_.OfToken("x", kNow).status().code(), absl::StatusCode::kUnauthenticated);
 }
 
+TEST_F(TenantDirectoryTest, ATokenThatIsTooLongIsNobodysWhateverHashesAreKnown) {
+  const std::string longest(kMaxTokenBytes, 'x');
+  const TenantDirectory directory({Account("a", {Token(""), Token(longest), Token(longest + "x")})}, {}, "");
+  EXPECT_TRUE(directory.OfToken(longest, kNow).ok());
+  for (const size_t size : {kMaxTokenBytes + 1, size_t{8192}}) {
+    EXPECT_EQ(StatusReason(directory.OfToken(std::string(size, 'x'), kNow).status()), "WRONG_TOKEN") << size;
+  }
+}
+
 TEST_F(TenantDirectoryTest, KnowsTenantsByAnyNameOfTheirCertificates) {
   EXPECT_EQ(OfCertificate({"worker-7", "spiffe://c/a"}), "a");
   EXPECT_EQ(OfCertificate({"a.example", "spiffe://c/a"}), "a");

@@ -62,6 +62,7 @@ TEST(TenantParserTest, NamesWhatIsWrongAndWhere) {
       {FileOfOne(R"("token": [])"), "unknown member \"token\""},
       {FileOfOne(R"("tokens": {})"), "'a': tokens must be a list"},
       {FileOfOne(R"("tokens": [{"sha256": "abcd"}])"), "'a': tokens[0]: sha256 must be"},
+      {FileOfOne(absl::StrCat(R"("tokens": [{"sha256": ")", HashOf(""), R"("}])")), "tokens[0]: sha256 is that of"},
       {FileOfOne(R"("tokens": [{"token": "abcd"}])"), "unknown member \"token\""},
       {FileOfOne(absl::StrCat(R"("tokens": [{"sha256": ")", hash, R"(", "expires": "tomorrow"}])")), "expires must be"},
       {FileOfOne(absl::StrCat(R"("tokens": [{"sha256": ")", hash, R"(", "audience": ""}])")), "audience must be"},
