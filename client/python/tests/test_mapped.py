@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import time
 
@@ -62,6 +63,11 @@ def test_all_but_the_first_go_over_the_local_socket_alone(sharing_client, monkey
         sharing_client.get(**{**name, "tokens": [1]}, mapped=True)
 
 
+def freeze(process):
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)  # all of its threads
+
+
 @pytest.mark.parametrize("is_connected", [False, True])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_server_that_hangs_is_given_up_in_time(tmp_path, is_connected, is_async):
@@ -78,11 +84,11 @@ def test_a_server_that_hangs_is_given_up_in_time(tmp_path, is_connected, is_asyn
             async def get_async():
                 async with chunkkv.AsyncClient(address) as other:
                     await other.get(**name, mapped=is_connected)
-                    process.send_signal(signal.SIGSTOP)
+                    freeze(process)
                     await other.get(**name, mapped=True, timeout=0.2)
 
             if not is_async:
-                process.send_signal(signal.SIGSTOP)
+                freeze(process)
             began = time.monotonic()
             with pytest.raises(chunkkv.DeadlineExceeded):
                 asyncio.run(get_async()) if is_async else get()
