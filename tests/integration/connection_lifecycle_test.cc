@@ -50,7 +50,7 @@ bool Answers(const std::shared_ptr<grpc::Channel>& channel) {
 TEST(ConnectionLifecycleTest, EndsAConnectionWhosePeerHasVanished) {
   ServerOptions options = SmallServer();
   options.rpc.keepalive_ms = 50;
-  options.rpc.keepalive_timeout_ms = 50;
+  options.rpc.keepalive_timeout_ms = 1000;  // who is there may be slow
   TestServer server(options);
   const FileDescriptor peer = ConnectTo(server.server().port());
   const std::string greeting("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);  // and an empty SETTINGS frame
