@@ -54,7 +54,7 @@ def test_tokens_are_those_of_an_engine_alone(service, start_engine, kind, count,
     blocks that requests are preempted."""
     asked = prompts(0, count, longest, SHIPPED_VOCABULARY)
     settings = {"dtype": "float32", "max_model_len": longest + 64, "max_num_batched_tokens": 512, "max_num_seqs": 8,
-                "num_gpu_blocks_override": longest // BLOCK + 70}
+                "num_gpu_blocks_override": longest // BLOCK + 50}
     alone = start_engine(model_folder(kind), **settings)
     expected, _ = ask(alone, asked, shuffled(count, 1), 10, forget=True)
     alone.close()
