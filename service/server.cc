@@ -304,23 +304,19 @@ class Server::Impl {
     return tasks;
   }
   void RefreshTenants() {
-    const absl::StatusOr<bool> refreshed = tenant_file_->Refresh();
-    if (refreshed.ok()) {
-      if (*refreshed) Log(LogLevel::kInfo, "the tenants have changed");
-      return;
-    }
-    Log(LogLevel::kError, "the tenants remain as they were",
-        {{log_key::kError, std::string(refreshed.status().message())}});
+    LogRefresh(tenant_file_->Refresh(), "the tenants have changed", "the tenants remain as they were");
   }
   // gRPC reads the files by itself, and tells nobody what is wrong with them.
   void RefreshCertificate() {
-    const absl::StatusOr<bool> refreshed = certificate_->Refresh();
-    if (refreshed.ok()) {
-      if (*refreshed) Log(LogLevel::kInfo, "the certificate has changed");
-      return;
+    LogRefresh(certificate_->Refresh(), "the certificate has changed",
+               "the TLS files are wrong: new connections may fail");
+  }
+  static void LogRefresh(const absl::StatusOr<bool>& refreshed, const char* changed, const char* wrong) {
+    if (!refreshed.ok()) {
+      Log(LogLevel::kError, wrong, {{log_key::kError, std::string(refreshed.status().message())}});
+    } else if (*refreshed) {
+      Log(LogLevel::kInfo, changed);
     }
-    Log(LogLevel::kError, "the TLS files are wrong: new connections may fail",
-        {{log_key::kError, std::string(refreshed.status().message())}});
   }
   // While something is in flight: the gRPC server is still there.
   void NoteDeviceLoss(const absl::Status& status) {

@@ -4,8 +4,8 @@ import begin_rules
 import grpc
 import pytest
 import sample_puts
-from chunkkv.v1 import catalog_pb2, kv_cache_service_pb2_grpc, put_pb2
-from judgement import expect_well, judge_among, refusal_of
+from chunkkv.v1 import catalog_pb2, put_pb2
+from judgement import judge_among, refusal_of
 from programs import server_fixture
 from put_rules import PutRules
 from random_requests import Mutator
@@ -14,19 +14,7 @@ from statuses import INVALID, OK
 COUNT = 1000  # of each kind
 
 server = server_fixture(scope="module")
-
-
-@pytest.fixture
-def stub(server):
-    with grpc.insecure_channel(server) as channel:
-        yield kv_cache_service_pb2_grpc.KvCacheServiceStub(channel)
-
-
-@pytest.fixture(autouse=True)
-def is_well_afterwards(server):
-    yield
-    expect_well(server)
-
+pytestmark = pytest.mark.usefixtures("is_well_afterwards")
 
 BEGINS = {
     "full": sample_puts.full(), "external": sample_puts.external(), "scores": sample_puts.scored(),

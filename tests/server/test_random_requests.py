@@ -5,8 +5,8 @@ import grpc
 import pytest
 import request_rules as rules
 import sample_caches
-from chunkkv.v1 import catalog_pb2, compaction_pb2, get_pb2, kv_cache_service_pb2_grpc
-from judgement import code_of, code_of_stream, expect_well, judge, judge_among
+from chunkkv.v1 import catalog_pb2, compaction_pb2, get_pb2
+from judgement import code_of, code_of_stream, judge, judge_among
 from programs import server_fixture
 from random_requests import Mutator
 from statuses import INVALID, NOT_FOUND, OK, OUT_OF_RANGE
@@ -15,18 +15,7 @@ from tenants import client_with
 COUNT = 1500  # of each kind
 
 server = server_fixture(scope="module")
-
-
-@pytest.fixture
-def stub(server):
-    with grpc.insecure_channel(server) as channel:
-        yield kv_cache_service_pb2_grpc.KvCacheServiceStub(channel)
-
-
-@pytest.fixture(autouse=True)
-def is_well_afterwards(server):
-    yield
-    expect_well(server)
+pytestmark = pytest.mark.usefixtures("is_well_afterwards")
 
 
 def selectors():

@@ -33,7 +33,8 @@ _FULL = CompactionSpec(policy="full")
 
 @dataclass
 class _Followed:
-    """A request. digests: of its prompt's full blocks. name: what goes into them beside the engine's hashes. transfer: what it says of its cache. lookups: by first block.
+    """A request. digests: of its prompt's full blocks. name: what goes into them beside the engine's hashes. transfer:
+    what it says of its cache. lookups: by first block.
     found: the last lookup's segments. save: what of it is not in the service yet, once that is decided. starts: of its
     chunks, where they follow the text. loaded_at: how often it had been preempted when its load began."""
 
