@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +11,7 @@ import chunkkv
 import numpy as np
 import pytest
 import sample_caches
-from programs import find_program, running_server
+from programs import running_server, start_server
 from tenants import client_with, tenant, write_tenants
 
 
@@ -103,21 +102,16 @@ def test_tenants_have_readings_of_their_own(tmp_path):
 
 
 def test_a_server_that_drains_is_not_ready_and_serves_metrics(tmp_path):
-    server = find_program("CHUNKKV_SERVER", "service/chunkkv-server")
-    port_file = tmp_path / "port"
-    process = subprocess.Popen([server, "--listen", "127.0.0.1:0", "--port-file", port_file, "--grace-ms", "20000",
-                                *admin_options(tmp_path)], stderr=subprocess.DEVNULL)
+    process, address = start_server(tmp_path, "--grace-ms", "20000", *admin_options(tmp_path))
     try:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "admin").exists():
-            assert time.monotonic() < deadline
-        with client_with(f"127.0.0.1:{port_file.read_text().strip()}") as client:
+        with client_with(address) as client:
             layer = chunkkv.Layer(*sample_caches.cache(64)[0][:2])
             put = client.open_put(model=sample_caches.model(), tokens=sample_caches.tokens(64),
                                   spec=chunkkv.CompactionSpec(policy="full"), layout=layout())
             put.send_layer(layer)
             process.send_signal(signal.SIGTERM)
             port = admin_address(tmp_path)
+            deadline = time.monotonic() + 20
             while True:
                 try:
                     page(port, "/readyz")
