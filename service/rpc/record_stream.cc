@@ -46,7 +46,7 @@ absl::Status RecordStream::Begin(const grpc::ByteBuffer& request) {
 }
 
 void RecordStream::SendSome() {
-  SendSkipped();
+  if (HasRoom(kMessagesAhead)) SendSkipped();  // totals can wait, but for the last
   while (HasRoom(kMessagesAhead)) {
     if (put_ == nullptr && !BeginPut()) return;
     SendScores();
@@ -54,7 +54,6 @@ void RecordStream::SendSome() {
 }
 
 void RecordStream::SendSkipped() {
-  if (!HasRoom(kMessagesAhead)) return;  // totals can wait
   const ScoreRecording::Skipped skipped = recording_->skipped();
   if (skipped == std::exchange(told_, skipped)) return;
   v1::RecordScoresResponse response;
@@ -93,7 +92,9 @@ void RecordStream::SendScores() {
   next_token_ = 0;
   if (++next_layer_ < LayerCount()) return;
   put_ = nullptr;
-  if (--puts_left_ == 0) End(absl::OkStatus());
+  if (--puts_left_ > 0) return;
+  SendSkipped();
+  End(absl::OkStatus());
 }
 
 }  // namespace chunkkv::rpc

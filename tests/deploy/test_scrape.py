@@ -3,14 +3,13 @@ import contextlib
 import json
 import subprocess
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
 import yaml
 from deploy_tools import CHART, find_tool
-from programs import free_ports, running_server
+from programs import answers, free_ports, running_server
 from round_trip import TOKEN_COUNT, put_and_get
 from server_metrics import queryable_metrics
 
@@ -44,8 +43,7 @@ def running_prometheus(folder, target):
 
     def is_ready():
         assert process.poll() is None, (folder / "prometheus.log").read_text()[-2000:]
-        with contextlib.suppress(urllib.error.URLError):
-            return urllib.request.urlopen(f"http://{address}/-/ready", timeout=5).status == 200
+        return answers(f"http://{address}/-/ready")
 
     try:
         until(is_ready, "Prometheus")
@@ -73,9 +71,9 @@ def test_what_happened_is_seen(scraped):
         result = ask(prometheus, "query", query=query)["result"]
         return float(result[0]["value"][1]) if result else None
 
-    until(lambda: value("sum(chunkkv_hit_tokens_total)") == TOKEN_COUNT, "hit")
+    until(lambda: (value('sum(chunkkv_rpcs_total{code="OK"})') or 0) >= 2, "calls")
+    assert value("sum(chunkkv_hit_tokens_total)") == TOKEN_COUNT
     assert value("chunkkv_ready") == 1 and value("chunkkv_entries") == 1
-    assert value('sum(chunkkv_rpcs_total{code="OK"})') >= 2
 
     stored = {name for name in ask(prometheus, "label/__name__/values") if name.startswith("chunkkv_")}
     assert stored <= queryable_metrics() and len(stored) > 20

@@ -9,6 +9,7 @@ import time
 
 from prometheus_client import REGISTRY
 from vllm import LLM, SamplingParams
+from vllm.v1.request import RequestStatus
 
 
 def sampling_of(max_tokens, transfer, **more):
@@ -30,12 +31,20 @@ def generate(llm, prompts, max_tokens, transfer=None, salts=None, **sampling):
             for output in outputs]
 
 
+def scheduler_of(llm):
+    """Of an engine in this process."""
+    return llm.llm_engine.engine_core.engine_core.scheduler
+
+
 def abandon(llm, prompts, transfer):
     """Requests that are ended while they wait for what they load."""
     names = [f"abandoned-{index}" for index in range(len(prompts))]
     for name, prompt, given in zip(names, prompts, transfer):
         llm.llm_engine.add_request(name, {"prompt_token_ids": prompt}, sampling_of(1, given))
-    for _ in range(50):
+    requests = scheduler_of(llm).requests
+    deadline = time.monotonic() + 60
+    while sum(request.status == RequestStatus.WAITING_FOR_REMOTE_KVS for request in requests.values()) < len(names):
+        assert time.monotonic() < deadline
         llm.llm_engine.step()
     llm.llm_engine.abort_request(names)
 
@@ -58,7 +67,7 @@ class BlockWatch:
     """How many blocks of the cache requests had at most, since it was asked last."""
 
     def __init__(self, llm):
-        scheduler = llm.llm_engine.engine_core.engine_core.scheduler
+        scheduler = scheduler_of(llm)
         self._pool, self._schedule, self._most = scheduler.kv_cache_manager.block_pool, scheduler.schedule, 0
         self._free = self._pool.get_num_free_blocks()
         scheduler.schedule = self._watched

@@ -65,7 +65,7 @@ def layers():
 
 @pytest.fixture
 def loader(service, layers):
-    counts, options = Counts(), Options(load_timeout=0.5, threads=1)
+    counts, options = Counts(), Options(load_timeout=2, threads=1)
     loader = Loader(service, MODEL, options, counts, layers, RowMemory(service, 1 << 20, False))
     loader.counts = counts
     yield loader

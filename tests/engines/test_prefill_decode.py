@@ -20,7 +20,7 @@ from prompts import ANSWER_LENGTH, make_prompt  # noqa: E402
 BLOCK, COUNT, LENGTH, WINDOW = 32, 100, 1014, 8
 SETTINGS = {"dtype": "float32", "max_model_len": 1100, "max_num_batched_tokens": 512, "max_num_seqs": 8}
 PROMPTS = [make_prompt(LENGTH, seed, depth=seed / (COUNT - 1)) for seed in range(COUNT)]
-PLACEHOLDER, WAIT_SECONDS = 3, 3.0
+PLACEHOLDER, WAIT_SECONDS = 3, 10.0
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,7 @@ def test_a_cache_that_is_gone_is_an_error_and_never_tokens(pair):
     asked = PROMPTS[:6]
     handed = hand_over(prefill, asked, keep_ratio=0.2)
     gone = handed[1::2]
+    eventually(lambda: all(entries_of(client, given["key"]) for given in gone))
     for given in gone:
         client.delete(entry_id=entry_of(client, given).entry_id)
     answers = decode(decoder, asked, handed)

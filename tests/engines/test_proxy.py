@@ -62,7 +62,7 @@ class Example:
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**environment(), "CHUNKKV_SERVER": str(find_program("CHUNKKV_SERVER", "service/chunkkv-server")),
                      "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while not all(answers(f"http://127.0.0.1:{self.port + offset}/health") for offset in range(3)):
             assert self._script.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-4000:]
             time.sleep(0.2)

@@ -72,7 +72,7 @@ std::function<RpcEnd(TestServer&)> Offering(std::function<int()> open) {
 }
 
 int OpenFileOnDisk() {
-  const std::string path = testing::TempDir() + "chunkkv-region-on-disk";
+  const std::string path = testing::TempDir() + "chunkkv-region-on-disk-" + std::to_string(getpid());
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   unlink(path.c_str());
   EXPECT_EQ(ftruncate(descriptor, kFileBytes), 0);

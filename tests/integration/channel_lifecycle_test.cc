@@ -262,7 +262,9 @@ TEST(ChannelLifecycleTest, APutMayWaitForItsChannelLongerThanForItsClient) {
 }
 
 TEST(ChannelLifecycleTest, ShutdownLetsPutsInProgressFinishThenEndsAllChannels) {
-  TestServer server;
+  ServerOptions options = SmallServer();
+  options.grace_ms = 60'000;
+  TestServer server(options);
   const auto channel = JoinedClient(server);
   const auto idle_channel = JoinedClient(server);
   OpenPut put(server);

@@ -149,6 +149,7 @@ TEST_F(DeviceTierTest, EntriesMoveAndAreServedWhereverTheyAre) {
                       {Event::STORED, v1::TIER_HOST}, {Event::MOVED, v1::TIER_DEVICE}, {Event::MOVED, v1::TIER_HOST}}));
   watcher.Cancel();
   watcher.Finish();
+  server_.store().StopPromoting();  // for the last reads
   server_.ExpectAtRest();
 }
 

@@ -1,5 +1,6 @@
 // A put that names a measured profile is compacted by its groups; the entry says which layers share positions.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -33,13 +34,14 @@ ReuseProfile Profile(const std::string& name = "measured") {
 
 class ProfileFolder {
  public:
-  // Tests run at the same time: each has a folder of its own.
+  // Tests run at the same time, of more than one build too: each has a folder of its own.
   ProfileFolder()
       : path_(std::filesystem::path(testing::TempDir()) /
-              testing::UnitTest::GetInstance()->current_test_info()->name()) {
+              (testing::UnitTest::GetInstance()->current_test_info()->name() + std::to_string(getpid()))) {
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }
+  ~ProfileFolder() { std::filesystem::remove_all(path_); }
   void Write(const std::string& file, const ReuseProfile& profile) const {
     ASSERT_TRUE(WriteReuseProfile((path_ / file).string(), profile).ok());
   }

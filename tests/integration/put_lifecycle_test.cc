@@ -47,9 +47,10 @@ TEST(PutLifecycleTest, TakesPartsOverAttachedStreams) {
   const auto begun = first.Begin(request);
   ASSERT_TRUE(begun.has_value());
   PutClient second(server.NewChannel());
-  ASSERT_TRUE(second.Attach(begun->session_id()));
+  ASSERT_TRUE(second.AttachAndWait(first, begun->session_id(), request, prompt, 1));
   std::thread other([&] {
-    for (int32_t layer = 1; layer < 6; layer += 2) second.SendLayer(request, prompt, layer, 20);
+    second.SendRows(request, prompt, 1, 1, 0, 96);
+    for (int32_t layer = 3; layer < 6; layer += 2) second.SendLayer(request, prompt, layer, 20);
     second.stream().HalfClose();
     const RpcEnd end = second.Finish();
     EXPECT_TRUE(end.ok()) << end;
@@ -74,7 +75,8 @@ TEST(PutLifecycleTest, HoldsBackAStreamThatIsFarAhead) {
   ASSERT_TRUE(begun.has_value());
   EXPECT_EQ(begun->max_open_layers(), 4);
   PutClient ahead(server.NewChannel());
-  ASSERT_TRUE(ahead.Attach(begun->session_id()));
+  ASSERT_TRUE(ahead.AttachAndWait(first, begun->session_id(), request, prompt, 0));
+  ahead.SendRows(request, prompt, 0, 1, 0, 96);
   // These layers cannot be taken before the first ones have been compacted.
   std::thread other([&] {
     for (int32_t layer = 6; layer < 12; ++layer) EXPECT_TRUE(ahead.SendLayer(request, prompt, layer, 20));
@@ -82,7 +84,7 @@ TEST(PutLifecycleTest, HoldsBackAStreamThatIsFarAhead) {
     const RpcEnd end = ahead.Finish();
     EXPECT_TRUE(end.ok()) << end;
   });
-  for (int32_t layer = 0; layer < 6; ++layer) first.SendLayer(request, prompt, layer, 20);
+  for (int32_t layer = 1; layer < 6; ++layer) first.SendLayer(request, prompt, layer, 20);
   first.SendCommit();
   const auto committed = first.ReceiveCommitted();
   ASSERT_TRUE(committed.has_value());

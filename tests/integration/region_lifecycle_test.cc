@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -360,7 +361,7 @@ TEST(LocalSocketTest, ReplacesASocketThatNobodyListensOnAndRefusesOneInUse) {
   ServerOptions options = SmallServer();
   options.local_socket.path = server.server_options().local_socket.path;
   EXPECT_EQ(StatusReason(Server::Start(options, server.clock()).status()), "CANNOT_LISTEN");
-  options.local_socket.path = testing::TempDir() + "chunkkv-abandoned";
+  options.local_socket.path = testing::TempDir() + "chunkkv-abandoned-" + std::to_string(getpid());
   {
     const FileDescriptor abandoned(socket(AF_UNIX, SOCK_SEQPACKET, 0));
     const sockaddr_un address = LocalAddress(options.local_socket.path).value();

@@ -11,6 +11,7 @@ import chunkkv
 import numpy as np
 import pytest
 import sample_caches
+from local_server import eventually
 from programs import running_server, start_server
 from tenants import client_with, tenant, write_tenants
 
@@ -58,6 +59,7 @@ def test_metrics_tell_what_the_server_did(admin):
         client.put(model=sample_caches.model(), tokens=sample_caches.tokens(100), layers=layers, spec=spec)
         client.get(model=sample_caches.model(), tokens=sample_caches.tokens(100), spec=spec)
         assert not caches.is_served(client, seed=5)
+    eventually(lambda: 'chunkkv_sent_bytes_total{carrier="inline"}' in readings(port))  # counted after the reply's end
     after = readings(port)
 
     def gained(name):

@@ -5,7 +5,9 @@ import contextlib
 import caches
 import chunkkv
 import pytest
+import sample_caches
 from certificates import Authority
+from chunkkv._rendezvous import routing_key_of
 from programs import start_server
 from tenants import tenant, write_tenants
 
@@ -38,6 +40,16 @@ def routed(replicas, token, group=None, kind=chunkkv.RoutedClient, authority=AUT
     return kind(list(replicas), metadata=metadata, credentials=authority.credentials())
 
 
+def seeds_of_each(client):
+    """Seeds of prompts, until every replica owns one."""
+    owners, seed = set(), 0
+    while owners != set(client.replicas()):
+        key = chunkkv.PromptKey.of_tokens(sample_caches.tokens(64, seed))
+        owners.add(client.order(routing_key_of(key))[0])
+        seed += 1
+    return range(seed)
+
+
 def entry_counts(client):
     return [len(entries) for entries in client.list().values()]
 
@@ -45,12 +57,13 @@ def entry_counts(client):
 def test_each_tenant_has_its_own_entries_and_its_groups_at_every_replica(replicas):
     with (routed(replicas, "token of a") as own, routed(replicas, "token of a", "docs") as shared,
           routed(replicas, "token of b") as other, routed(replicas, "token of b", "docs") as reader):
-        for seed in SEEDS:
+        seeds = seeds_of_each(own)
+        for seed in seeds:
             caches.put(own, seed)
             assert caches.is_served(own, seed)
             assert not caches.is_served(other, seed) and not caches.is_served(shared, seed)
-        assert all(entry_counts(own)) and sum(entry_counts(own)) == len(SEEDS) and not any(entry_counts(other))
-        for seed in SEEDS:
+        assert all(entry_counts(own)) and sum(entry_counts(own)) == len(seeds) and not any(entry_counts(other))
+        for seed in seeds:
             caches.put(shared, seed)
             assert caches.is_served(reader, seed) and not caches.is_served(other, seed)
 

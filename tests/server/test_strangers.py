@@ -82,7 +82,9 @@ def test_nobody_attaches_to_anothers_session(stub, owner):
 
 
 def test_nobody_ends_anothers_pins(stub, owner):
-    entry_id = Put(stub, sample_puts.full(), "owner").finish()
+    begin = sample_puts.full()
+    begin.ttl_ms = 60_000
+    entry_id = Put(stub, begin, "owner").finish()
     pinned = stub.PinCaches(catalog_pb2.PinCachesRequest(entries=[{"entry_id": entry_id}], duration_ms=60_000),
                             **of("owner")).items[0]
     request = catalog_pb2.UnpinCachesRequest(pin_ids=[pinned.pin_id])

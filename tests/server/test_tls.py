@@ -34,7 +34,7 @@ def tls_options(files, mutual):
 def works(address, credentials) -> bool:
     with client_with(address, credentials=credentials) as client:
         try:
-            client.stats(timeout=5)
+            client.stats(timeout=30)
         except (chunkkv.Unavailable, chunkkv.DeadlineExceeded):
             return False
         return True
@@ -149,5 +149,5 @@ def test_compression_is_refused(tmp_path, files):
         with grpc.secure_channel(address, AUTHORITY.credentials(), compression=grpc.Compression.Gzip) as channel:
             call = channel.unary_unary("/chunkkv.v1.KvCacheService/GetStats")
             with pytest.raises(grpc.RpcError) as refused:
-                call(b"\x0a" + b"\x04" + b"aaaa", timeout=5)
+                call(b"\x0a" + b"\x04" + b"aaaa", timeout=30)
             assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED

@@ -9,6 +9,7 @@ import threading
 import caches
 import chunkkv
 import pytest
+from local_server import eventually
 from programs import find_program, running_server
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -55,6 +56,7 @@ def test_a_sampled_call_is_a_span_of_its_callers_trace(tmp_path):
             with traced(address, "00") as unsampled, chunkkv.Client(address) as untraced:
                 unsampled.stats()
                 untraced.stats()
+        eventually(lambda: len(spans) >= 2)
     by_name = {span["name"].rsplit("/", 1)[1]: span for span in spans}
     assert by_name.keys() == {"PutCache", "GetCache"} and len(spans) == 2
     assert len({span["spanId"] for span in spans}) == 2

@@ -65,8 +65,8 @@ class FakeService:
 
     def _get(self, request, context):
         self._fail(context, self.failure)
-        self.requests.append(request)
         context.add_callback(lambda: self.cancelled.done() or self.cancelled.set_result(True))
+        self.requests.append(request)
         yield from self.replies
         while self.is_endless and context.is_active():
             self.cancelled.result(timeout=10)

@@ -310,7 +310,7 @@ def test_a_client_that_dies_mid_put_leaves_nothing_behind(address, client, gpu):
         assert worker.stdout.readline() == b"ready\n"
     worker.kill()
     worker.wait()
-    eventually(lambda: client.stats().active_sessions == 0 and not client.stats().tiers["host"]["staging_bytes"], 5)
+    eventually(lambda: client.stats().active_sessions == 0 and not client.stats().tiers["host"]["staging_bytes"])
     arrays = cache(LENGTH, seed=15)
     with client.open_channel(library=LIBRARY) as channel:
         client.put(**entry_of(15), layers=layers_of(gpu, arrays), channel=channel)

@@ -148,6 +148,7 @@ TEST(PutAbortTest, WakesStreamsThatWait) {
   request.layout = {AttentionLayers(0, 8)};
   PutDriver driver;
   ASSERT_TRUE(driver.Begin(request).ok());
+  while (driver.session().IsWorking()) std::this_thread::yield();  // else that thread may resume it
   int resumed = 0;
   ASSERT_TRUE(driver.session().PlacePart(0, RowsHeader(request, 5, 0, 0, 96), [&] { ++resumed; })->later);
   driver.session().Abort(absl::CancelledError("the client is gone"));

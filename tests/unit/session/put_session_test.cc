@@ -409,6 +409,7 @@ TEST(PutSessionTest, HoldsBackStreamsThatAreAhead) {
   ASSERT_TRUE(driver.Begin(request).ok());
   const int32_t ahead = driver.session().OpenStream().value();
   for (int32_t layer = 1; layer < 4; ++layer) ASSERT_TRUE(driver.SendLayer(prompt, layer, 96, ahead).ok());
+  while (driver.session().IsWorking()) std::this_thread::yield();  // which wakes who waits
   bool resumed = false;
   const PartHeader header = RowsHeader(request, 4, 0, 0, 96);
   auto placement = driver.session().PlacePart(ahead, header, [&resumed] { resumed = true; });

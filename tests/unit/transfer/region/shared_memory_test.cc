@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <random>
 #include <thread>
 #include <vector>
@@ -57,7 +58,8 @@ TEST(SharedMemoryTest, SurvivesAnOwnerThatTakesItAway) {
   const PeerRows rows = DensePeerRows(0, size / 256, 4, 64, true);
   const RowRun all = {0, rows.row_count};
   int lost = 0;
-  for (int round = 0; round < 400; ++round) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  for (int round = 0; round < 400 || (lost == 0 && std::chrono::steady_clock::now() < end); ++round) {
     absl::Status status;
     switch (round % 4) {
       case 0:
