@@ -18,7 +18,7 @@ case ${1:-} in
 esac
 export CHUNKKV_DEPLOY_CACHE=${CHUNKKV_DEPLOY_CACHE:-$HOME/.cache/chunkkv-deploy}
 mkdir -p "$CHUNKKV_DEPLOY_CACHE/bin"
-step() { printf '\n== %s\n' "$*" >&2; }
+step() { printf '\n== %s, %(%T)T\n' "$*" >&2; }
 
 install_packages() {
   local missing=() package as_root=()
