@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -15,6 +16,8 @@ namespace {
 
 class CredentialResolverTest : public testing::Test {
  protected:
+  ~CredentialResolverTest() override { std::remove(path_.c_str()); }
+
   void Write(const std::string& members) {
     std::ofstream(path_) << R"({"format": "chunkkv.tenants", "version": 1, "tenants": [{"name": "a")" << members << "}]}";
   }

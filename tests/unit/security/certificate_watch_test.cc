@@ -17,6 +17,11 @@ constexpr int64_t kDayMs = int64_t{24} * 3600 * 1000;
 
 class CertificateWatchTest : public testing::Test {
  protected:
+  ~CertificateWatchTest() override {
+    std::remove(files_.certificate.c_str());
+    std::remove(files_.key.c_str());
+  }
+
   static void Write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
   void Write(const client::TestCertificate& pair) {
     Write(files_.certificate, pair.certificate);

@@ -17,6 +17,8 @@ constexpr char kOne[] = R"({"format": "chunkkv.tenants", "version": 1, "tenants"
 
 class TenantFileTest : public testing::Test {
  protected:
+  ~TenantFileTest() override { std::remove(path_.c_str()); }
+
   void Write(const std::string& text) { std::ofstream(path_) << text; }
   size_t TenantCount(const TenantFile& file) { return file.Current()->Spaces().size(); }
 
