@@ -13,6 +13,7 @@ from shared_prefixes import prompts
 
 IS_WHOLE = "CHUNKKV_WHOLE" in os.environ
 BLOCK = 32
+PATIENT = {"lookup_timeout": 10.0}  # engines take all cores: what is asked must not be missed for that
 
 
 def ask(engine, asked, order, together, forget):
@@ -59,7 +60,7 @@ def test_tokens_are_those_of_an_engine_alone(service, start_engine, kind, count,
     expected, _ = ask(alone, asked, shuffled(count, 1), 10, forget=True)
     alone.close()
 
-    engine = start_engine(model_folder(kind), address=service, **settings)
+    engine = start_engine(model_folder(kind), address=service, connector=PATIENT, **settings)
     beside_own_cache, _ = ask(engine, asked, shuffled(count, 2), 10, forget=False)
     engine.forget()
     loaded, cached = ask(engine, asked, shuffled(count, 3), 10, forget=True)
@@ -79,7 +80,7 @@ def test_bf16_tokens_are_those_of_the_engines_own_cache(service, start_engine, k
     expected = [ask(alone, asked, order, 1, forget=False)[0] for _ in range(2)]
     alone.close()
 
-    engine = start_engine(model_folder(kind), address=service, **settings)
+    engine = start_engine(model_folder(kind), address=service, connector=PATIENT, **settings)
     beside_own_cache, _ = ask(engine, asked, order, 1, forget=False)
     engine.forget()
     loaded, cached = ask(engine, asked, order, 1, forget=True)
@@ -92,7 +93,7 @@ def test_rows_of_a_service_on_this_host_are_not_sent(start_engine, options):
     asked = prompts(0, 30, 1000, SHIPPED_VOCABULARY)
     settings = {"dtype": "float32", "max_model_len": 1064}
     with sharing_server(*options) as service:
-        engine = start_engine(model_folder("shipped"), address=service, **settings)
+        engine = start_engine(model_folder("shipped"), address=service, connector=PATIENT, **settings)
         expected, _ = ask(engine, asked, shuffled(30, 1), 10, forget=False)
         engine.forget()
         loaded, cached = ask(engine, asked, shuffled(30, 2), 10, forget=True)
@@ -109,7 +110,8 @@ def test_replicas_store_and_give_back(tmp_path, start_engine):
         for folder in folders:
             folder.mkdir()
         addresses = [stack.enter_context(running_server(folder)) for folder in folders]
-        engine = start_engine(model_folder("shipped"), address=", ".join(addresses), dtype="float32", max_model_len=1064)
+        engine = start_engine(model_folder("shipped"), address=", ".join(addresses), connector=PATIENT,
+                              dtype="float32", max_model_len=1064)
         expected, _ = ask(engine, asked, shuffled(30, 1), 10, forget=False)
         engine.forget()
         loaded, cached = ask(engine, asked, shuffled(30, 2), 10, forget=True)
@@ -121,16 +123,24 @@ def test_replicas_store_and_give_back(tmp_path, start_engine):
 
 def test_what_was_there_is_not_found_after_a_reset_of_the_connector(service, start_engine):
     asked = prompts(0, 4, 600, SHIPPED_VOCABULARY)
-    engine = start_engine(model_folder("shipped"), address=service, dtype="float32", max_model_len=664)
+    engine = start_engine(model_folder("shipped"), address=service, connector=PATIENT, dtype="float32", max_model_len=664)
     expected, _ = ask(engine, asked, range(4), 1, forget=False)
-    hits = []
-    for is_of_connector in (True, False):
-        engine.forget(is_of_connector)
+
+    def hits():
+        """Of the first prompt, asked once more."""
         before = engine.metrics()["chunkkv_hit_tokens"]
         tokens, _ = ask(engine, asked[:1], range(1), 1, forget=False)
         assert tokens == expected[:1]
-        hits.append(engine.metrics()["chunkkv_hit_tokens"] - before)
-    assert hits[0] == 0 < hits[1]
+        return engine.metrics()["chunkkv_hit_tokens"] - before
+
+    engine.forget(is_of_connector=True)
+    assert hits() == 0
+
+    def is_found_again():
+        engine.forget()
+        return hits() > 0
+
+    eventually(is_found_again)
 
 
 def test_tensor_parallel_ranks_store_and_load_their_shards(service, start_engine):
@@ -140,15 +150,15 @@ def test_tensor_parallel_ranks_store_and_load_their_shards(service, start_engine
     expected, _ = ask(alone, asked, shuffled(16, 1), 4, forget=True)
     alone.close()
 
-    engine = start_engine(model_folder("llama"), address=service, **settings)
+    engine = start_engine(model_folder("llama"), address=service, connector=PATIENT, **settings)
     beside_own_cache, _ = ask(engine, asked, shuffled(16, 2), 4, forget=False)
     engine.forget()
     loaded, cached = ask(engine, asked, shuffled(16, 3), 4, forget=True)
     assert beside_own_cache == expected and loaded == expected
     assert_nearly_all_was_loaded(asked, cached, engine.metrics())
     with chunkkv.Client(service) as client:
-        def entries_of_ranks():
-            return Counter(info.shard for info in client.list())
+        def both_ranks_have_as_many():
+            counts = list(Counter(info.shard for info in client.list()).values())
+            return len(counts) == 2 and counts[0] == counts[1]
 
-        eventually(lambda: len(set(entries_of_ranks().values())) == 1)
-        assert len(entries_of_ranks()) == 2
+        eventually(both_ranks_have_as_many)
