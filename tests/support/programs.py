@@ -15,16 +15,21 @@ ROOT = Path(__file__).resolve().parents[2]
 SANITIZED = {"asan", "tsan"}  # builds that only those get who name them: they are slow
 
 
+def newest_built(inside_build: str) -> Path | None:
+    """Of the builds without sanitizers."""
+    built = [path for path in ROOT.glob(f"build/*/{inside_build}")
+             if path.relative_to(ROOT / "build").parts[0] not in SANITIZED]
+    return max(built, key=lambda path: path.stat().st_mtime, default=None)
+
+
 def find_program(variable: str, inside_build: str) -> Path:
     """The program that the environment variable names, else the newest that was built without sanitizers."""
     if variable in os.environ:
         return Path(os.environ[variable])
-    built = sorted((build / inside_build for build in ROOT.glob("build/*")
-                    if build.name not in SANITIZED and (build / inside_build).exists()),
-                   key=lambda path: path.stat().st_mtime)
-    if not built:
+    built = newest_built(inside_build)
+    if built is None:
         pytest.fail(f"{inside_build} is not built; set {variable} or build it")
-    return built[-1]
+    return built
 
 
 def free_ports(count):
