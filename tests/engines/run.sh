@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # Tests the connectors in real engines: vLLM for CPUs, in a virtual environment of its own that is made once.
-#   tests/engines/run.sh [--whole] [PYTEST ARGUMENTS]
-#     --whole     also what takes long: 200 prompts of up to 4,000 tokens, in both number formats (an hour)
+#   tests/engines/run.sh [--whole] [--minutes N] [PYTEST ARGUMENTS]
+#     --whole        also what takes long: 200 prompts of up to 4,000 tokens, in both number formats (an hour)
+#     --minutes N    skips tests that would begin later than that; a test takes up to three minutes
 # The programs are those of build/release.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-if [[ ${1:-} == --whole ]]; then
-  export CHUNKKV_WHOLE=1
+while (($#)); do
+  case $1 in
+    --whole) export CHUNKKV_WHOLE=1 ;;
+    --minutes) export CHUNKKV_LATEST_BEGIN=$((EPOCHSECONDS + 60 * ${2:?--minutes needs a number})); shift ;;
+    *) break ;;
+  esac
   shift
-fi
+done
 . tests/support/use_build.sh release
 venv=$(tests/engines/install.sh)
 exec "$venv/bin/python" -m pytest -q -rs "${@:-tests/engines}"
