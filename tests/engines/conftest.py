@@ -18,7 +18,8 @@ LONGEST = ["test_failures.py", "test_lossless.py"]
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else -1)
+    longest = [HERE / name for name in LONGEST]
+    items.sort(key=lambda item: longest.index(item.path) if item.path in longest else -1)
 
 
 def pytest_runtest_setup():
