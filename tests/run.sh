@@ -47,7 +47,12 @@ sed -n '/tests passed/,$p' "$summary" | grep -vE '\(Skipped\)$|tests did not run
 skipped=$(grep -c '^[[:space:]]*[0-9]* - .*(Skipped)$' "$summary" || true)
 ((skipped == 0)) || echo "$skipped skipped, among them those that need a GPU where there is none"
 
-. tests/support/use_build.sh "$preset"
+export CHUNKKV_SERVER=$PWD/build/$preset/service/chunkkv-server CHUNKKV_CLI=$PWD/build/$preset/client/cli/chunkkv
+export CHUNKKV_HOST_DEVICE_SERVER=$PWD/build/$preset/tests/support/host_device_server
+export CHUNKKV_HOST_NCCL=$PWD/build/$preset/tests/support/host_nccl/libnccl.so.2
+export CHUNKKV_HOST_CUDA_DRIVER=$PWD/build/$preset/tests/support/host_cuda_driver/libcuda.so.1
+export CHUNKKV_KERNELS_LIBRARY=$PWD/build/$preset/kernels/c/libchunkkv_kernels.so
+export CHUNKKV_KERNEL_REPORT=$PWD/build/$preset/kernels/cuda/chunkkv_cuda.kernels.json
 case $preset in
   asan | tsan)
     step "command line ($preset)"

@@ -5,8 +5,7 @@
 #     --offline    builds nothing but helm; tests that need a Kubernetes API server run if it is built already
 #     --image      also builds the container image, or its variant for GPUs, and runs it (10 minutes, 30; as root)
 # helm, kubectl and kube-apiserver are built from their Go modules, at the versions of tools/go.mod: 15 minutes on two
-# cores. The server is the newest that is built (build/*) without sanitizers, or
-# $CHUNKKV_SERVER.
+# cores. The server is the newest that is built (build/*) without sanitizers, or $CHUNKKV_SERVER.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

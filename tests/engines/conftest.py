@@ -14,12 +14,11 @@ collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*"]
 from programs import running_server  # noqa: E402
 
 LATEST_BEGIN = float(os.environ.get("CHUNKKV_LATEST_BEGIN", "inf"))  # in seconds since 1970
-LONGEST = ["test_failures.py", "test_lossless.py"]
+LONGEST = [HERE / "test_failures.py", HERE / "test_lossless.py"]
 
 
 def pytest_collection_modifyitems(items):
-    longest = [HERE / name for name in LONGEST]
-    items.sort(key=lambda item: longest.index(item.path) if item.path in longest else -1)
+    items.sort(key=lambda item: LONGEST.index(item.path) if item.path in LONGEST else -1)
 
 
 def pytest_runtest_setup():

@@ -3,7 +3,7 @@
 #   tests/engines/run.sh [--whole] [--minutes N] [PYTEST ARGUMENTS]
 #     --whole        also what takes long: 200 prompts of up to 4,000 tokens, in both number formats (an hour)
 #     --minutes N    skips tests that would begin later than that; a test takes up to three minutes
-# The programs are those of build/release.
+# The programs are the newest that are built (build/*) without sanitizers, or $CHUNKKV_SERVER and its like.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 while (($#)); do
@@ -14,6 +14,5 @@ while (($#)); do
   esac
   shift
 done
-. tests/support/use_build.sh release
 venv=$(tests/engines/install.sh)
 exec "$venv/bin/python" -m pytest -q -rs "${@:-tests/engines}"
